@@ -1,0 +1,1 @@
+//! The story of a migration: one room per phase, called in order.
