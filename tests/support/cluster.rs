@@ -248,7 +248,7 @@ impl Cluster {
         let family = family(server.id());
         family.iter().for_each(|pid| signal(*pid, libc::SIGKILL));
         server.wait().unwrap();
-        let gone = async || family.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+        let gone = async || family.iter().all(|pid| is_gone(*pid));
         poll::until_true(PATIENCE, "the killed processes are gone", gone).await;
     }
 
@@ -306,6 +306,11 @@ impl Drop for Cluster {
 fn family(pid: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     std::iter::once(pid).chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
+}
+
+/// Whether a process has ended. It may still be listed until init has collected it.
+fn is_gone(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
 /// A port that nobody uses, below the range from which the kernel gives ports to clients, so that it stays free over a restart.

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod child;
 pub mod cluster;
 pub mod poll;
 pub mod postgres;
+pub mod proxy;
 pub mod roles;
