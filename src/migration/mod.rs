@@ -1,1 +1,3 @@
 //! The story of a migration: one room per phase, called in order.
+
+pub mod verify;
