@@ -1,1 +1,4 @@
 //! The story of a migration: one room per phase, called in order.
+
+pub mod preflight;
+pub mod scope;

@@ -3,4 +3,5 @@
 pub mod dial;
 pub mod error;
 pub mod names;
+pub mod tools;
 pub mod types;
