@@ -155,6 +155,26 @@ impl Cx {
         if journal::is_awaited(&kind) { self.0.journal.append(kind).await } else { self.0.journal.append_soon(kind).await }
     }
 
+    /// Records several things at once and waits for all of them together: one flush of the disk instead of one for each.
+    pub async fn emit_all(&self, kinds: Vec<EventKind>) -> Result<(), Report> {
+        let mut kinds = kinds.into_iter().peekable();
+        while let Some(kind) = kinds.next() {
+            self.0.board.observe(&kind);
+            if kinds.peek().is_some() {
+                self.0.journal.append_soon(kind).await?;
+            } else {
+                self.0.journal.append(kind).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that something happened without waiting for the disk, whatever its kind: it is durable before anything that is emitted later.
+    pub async fn emit_soon(&self, kind: EventKind) -> Result<EventIndex, Report> {
+        self.0.board.observe(&kind);
+        self.0.journal.append_soon(kind).await
+    }
+
     /// Runs a phase: says that it began and, if it succeeds, that it ended.
     pub async fn phase<T, E: From<Report>>(&self, phase: Phase, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         self.emit(EventKind::PhaseStarted { phase }).await?;
