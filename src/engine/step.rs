@@ -4,6 +4,9 @@
 //! the event that it is done, so that a run after a crash either gets the value or does the step again. What dies with the process (a
 //! snapshot, a connection) must not be remembered: it belongs in [`Cx::step`].
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -297,7 +300,8 @@ impl Sampler {
 /// Writes the progress where other processes find it; they see the old file or the new one, and nothing in between.
 fn publish(file: &Path, progress: &Progress) -> std::io::Result<()> {
     let next = file.with_extension("new");
-    std::fs::write(&next, serde_json::to_vec(progress)?)?;
+    let json = serde_json::to_vec(progress)?;
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?.write_all(&json)?;
     std::fs::rename(&next, file)
 }
 

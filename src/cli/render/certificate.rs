@@ -9,7 +9,7 @@ use crate::engine::phase::Phase;
 use crate::engine::report::Exit;
 use crate::engine::view::{View, milliseconds};
 
-use super::text::{Line, Paint, bytes, count, duration, mean_rate, number, wrap};
+use super::text::{Line, Paint, bytes, clean, count, duration, mean_rate, number, wrap};
 
 /// The column at which the values begin.
 const COLUMN: usize = 16;
@@ -56,6 +56,7 @@ impl Page {
         let more = items.len().saturating_sub(LIST_MAX);
         for (subject, sentence) in items.take(LIST_MAX) {
             let indent = " ".repeat(COLUMN + 2);
+            let subject = clean(&subject);
             let text = if sentence.is_empty() { subject } else { format!("{subject}: {sentence}") };
             for (place, part) in wrap(&text, self.width.saturating_sub(COLUMN + 4).max(30)).into_iter().enumerate() {
                 self.lines.push(Line::new(&indent).text(if place == 0 { "" } else { "  " }).text(part));

@@ -118,7 +118,7 @@ impl Screen {
     pub(super) fn event(&mut self, event: &Event, view: &View) {
         match self {
             Screen::Term(bar) => {
-                for line in term::lasting(event, view) {
+                for line in term::lasting(event, view, term_width()) {
                     bar.println(degrade(&line.to_string()));
                 }
             }

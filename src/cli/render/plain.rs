@@ -9,7 +9,7 @@ use crate::engine::phase::Phase;
 use crate::engine::view::{TableView, View, milliseconds};
 
 use super::report;
-use super::text::{Line, Paint, bytes, count, duration, eta, number, percent, rate};
+use super::text::{Line, Paint, bytes, clean, count, duration, eta, labelled, number, percent, rate};
 
 /// How often the counts are said while nothing else is.
 const COUNTS_EVERY: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ impl Plain {
                 table.map(|table| copied(table, *rows, *size)).into_iter().collect()
             }
             EventKind::TableVerified { result } if result.verdict != Verdict::Match => vec![verified(result)],
-            kind => common(kind, view),
+            kind => common(kind, view, WIDTH),
         }
     }
 
@@ -109,32 +109,25 @@ fn finished(phase: Phase, view: &View) -> Line {
 }
 
 /// The lines that plain text and the terminal have in common: what people should know beside the phases.
-pub fn common(kind: &EventKind, view: &View) -> Vec<Line> {
+pub fn common(kind: &EventKind, view: &View, width: usize) -> Vec<Line> {
+    let said = |paint, label: &str, text: &str| labelled((paint, &format!("  {label} ")), text, width);
+    let title = |id: &str| view.steps.iter().rev().find(|step| step.id == *id).map_or(id.to_owned(), |step| step.title.clone());
     match kind {
         EventKind::StepFinished { step, outcome, message } if !message.is_empty() && *outcome != Outcome::Skipped => {
-            let title = view.steps.iter().rev().find(|view| view.id == *step).map_or(step.as_str(), |step| step.title.as_str());
             let paint = if *outcome == Outcome::Warning { Paint::Warn } else { Paint::Plain };
-            vec![Line::new("  ").add(paint, title).text(format!(": {message}"))]
+            said(paint, &format!("{}:", title(step)), message)
         }
-        EventKind::StepFailed { step, report } => {
-            let title = view.steps.iter().rev().find(|view| view.id == *step).map_or(step.as_str(), |step| step.title.as_str());
-            vec![Line::new("  ").add(Paint::Bad, "failed").text(format!(" {title}: {}", report.message))]
-        }
+        EventKind::StepFailed { step, report } => said(Paint::Bad, "failed", &format!("{}: {}", title(step), report.message)),
         EventKind::Retrying { what, attempt, attempts_max, delay_ms, reason } => {
             let delay = duration(Duration::from_millis(*delay_ms));
-            let text = format!(" {what} (attempt {attempt} of {attempts_max}) in {delay}: {reason}");
-            vec![Line::new("  ").add(Paint::Warn, "trying again").text(text)]
+            said(Paint::Warn, "trying again", &format!("{what} (attempt {attempt} of {attempts_max}) in {delay}: {reason}"))
         }
         EventKind::FindingRaised { finding } => {
-            report::finding(finding, WIDTH).into_iter().map(|line| Line::new("  ").join(line)).collect()
+            report::finding(finding, width.saturating_sub(2)).into_iter().map(|line| Line::new("  ").join(line)).collect()
         }
-        EventKind::LeftOut { kind, name, reason } => {
-            vec![Line::new("  ").add(Paint::Warn, "left out").text(format!(" {kind} {name}: {reason}"))]
-        }
-        EventKind::Notice { message, warning } => {
-            let line = Line::new("  ");
-            vec![if *warning { line.add(Paint::Warn, "warning").text(format!(" {message}")) } else { line.text(message) }]
-        }
+        EventKind::LeftOut { kind, name, reason } => said(Paint::Warn, "left out", &format!("{kind} {}: {reason}", clean(name))),
+        EventKind::Notice { message, warning: true } => said(Paint::Warn, "warning", message),
+        EventKind::Notice { message, warning: false } => labelled((Paint::Plain, "  "), message, width),
         _ => Vec::new(),
     }
 }

@@ -138,8 +138,8 @@ fn builds(view: &View) -> Vec<Line> {
     lines
 }
 
-/// The lasting lines that an event leaves; `view` has it applied.
-pub fn lasting(event: &Event, view: &View) -> Vec<Line> {
+/// The lasting lines that an event leaves on a terminal of `width` columns; `view` has it applied.
+pub fn lasting(event: &Event, view: &View, width: usize) -> Vec<Line> {
     match &event.kind {
         EventKind::RunStarted { command, version, source, target, .. } => vec![
             Line::default().add(Paint::Bold, "neon-migrate").text(format!(" {version} {command}")),
@@ -150,7 +150,7 @@ pub fn lasting(event: &Event, view: &View) -> Vec<Line> {
         // In a terminal a step that went well is part of its phase's line.
         EventKind::StepFinished { outcome: Outcome::Success, .. } => Vec::new(),
         EventKind::FindingRaised { finding } if finding.severity == Severity::Note => Vec::new(),
-        kind => plain::common(kind, view),
+        kind => plain::common(kind, view, width.min(WIDTH_MAX)),
     }
 }
 

@@ -104,7 +104,7 @@ impl Story {
             .then(EventKind::BuildStarted { id: 9, kind: "INDEX".into(), name: "public.orders_pkey".into() })
     }
 
-    fn to_the_end(self, verdicts: [Verdict; 2]) -> Story {
+    fn ended_with(self, verdicts: [Verdict; 2]) -> Story {
         let exit = if verdicts.contains(&Verdict::Mismatch) { Exit::Mismatch } else { Exit::Done };
         self.then(table(1, TableState::Copied, 1_234_567, 600 << 20))
             .then(table(2, TableState::Copied, 765_433, 424 << 20))
@@ -212,12 +212,12 @@ fn plain_log(story: &Story) -> String {
 
 #[test]
 fn plain_lines() {
-    assert_snapshot!(plain_log(&Story::copying().to_the_end([Verdict::Match, Verdict::Mismatch])));
+    assert_snapshot!(plain_log(&Story::copying().ended_with([Verdict::Match, Verdict::Mismatch])));
 }
 
 #[test]
 fn json_lines() {
-    let story = Story::copying().to_the_end([Verdict::Mismatch, Verdict::NotEvaluated]);
+    let story = Story::copying().ended_with([Verdict::Mismatch, Verdict::NotEvaluated]);
     let mut lines: Vec<String> = story.events().iter().map(|event| json::event_line(event).unwrap()).collect();
     lines.push(json::progress_line(&progress()).unwrap());
     assert_snapshot!(lines.join("\n"));
@@ -243,38 +243,38 @@ fn live_lines() {
 
 #[test]
 fn nothing_is_live_before_and_after_a_run() {
-    let story = Story::copying().to_the_end([Verdict::Match, Verdict::Match]);
+    let story = Story::copying().ended_with([Verdict::Match, Verdict::Match]);
     assert!(term::lines(&story.view(), story.now(), 80).is_empty());
     assert!(term::lines(&View::default(), story.now(), 80).is_empty());
 }
 
 #[test]
 fn lasting_lines() {
-    let story = Story::copying().to_the_end([Verdict::Match, Verdict::Match]);
+    let story = Story::copying().ended_with([Verdict::Match, Verdict::Match]);
     let mut view = View::default();
     let mut lines = Vec::new();
     for event in story.events() {
         view.apply(event);
-        lines.extend(term::lasting(event, &view));
+        lines.extend(term::lasting(event, &view, 80));
     }
     assert_snapshot!(shown(&lines));
 }
 
 #[test]
 fn certificate_when_all_is_equal() {
-    let view = Story::copying().to_the_end([Verdict::Match, Verdict::Match]).view();
+    let view = Story::copying().ended_with([Verdict::Match, Verdict::Match]).view();
     assert_snapshot!(shown(&certificate::certificate(&view, 80)));
 }
 
 #[test]
 fn certificate_when_a_table_differs() {
-    let view = Story::copying().to_the_end([Verdict::Match, Verdict::Mismatch]).view();
+    let view = Story::copying().ended_with([Verdict::Match, Verdict::Mismatch]).view();
     assert_snapshot!(shown(&certificate::certificate(&view, 80)));
 }
 
 #[test]
 fn certificate_when_a_table_was_not_compared() {
-    let view = Story::copying().to_the_end([Verdict::Hot, Verdict::NotEvaluated]).view();
+    let view = Story::copying().ended_with([Verdict::Hot, Verdict::NotEvaluated]).view();
     assert_snapshot!(shown(&certificate::certificate(&view, 80)));
 }
 
@@ -307,7 +307,7 @@ fn names(value: &serde_json::Value, found: &mut Vec<String>) {
 #[test]
 fn the_json_guide_has_every_event_and_field() {
     let guide = include_str!("../../../docs/guide/json.md");
-    let story = Story::copying().to_the_end([Verdict::Mismatch, Verdict::NotEvaluated]);
+    let story = Story::copying().ended_with([Verdict::Mismatch, Verdict::NotEvaluated]);
     let more = [
         EventKind::StepFailed { step: "a".into(), report: mismatch() },
         EventKind::Notice { message: "N.".into(), warning: false },
