@@ -1,5 +1,6 @@
 //! The engine: phases, steps, events, the journal, the view and the progress board. It knows nothing of Postgres.
 
+pub mod crash;
 pub mod cancel;
 pub mod event;
 pub mod finding;
