@@ -148,3 +148,40 @@ async fn the_odd_database_loads_on_every_major_and_survives_dump_and_restore() {
         assert!(errors.iter().all(|error| major < 17 && error.contains("transaction_timeout")), "Postgres {major}: {said}");
     }
 }
+
+#[tokio::test]
+async fn the_demo_shop_loads_as_a_plain_owner_and_is_the_same_every_time() {
+    let oldest = Cluster::start(14).await;
+    let newest = Cluster::start(18).await;
+    let mut digests = Vec::new();
+    for cluster in [&oldest, &newest] {
+        let config: tokio_postgres::Config = cluster.plain_owner("shop").await.parse().unwrap();
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        for batch in neon_migrate::demo::batches(0.001) {
+            client.batch_execute(&batch.sql).await.unwrap_or_else(|error| panic!("{}: {:?}", batch.title, error.as_db_error()));
+        }
+        let mut tables = String::new();
+        for table in [
+            "categories",
+            "products",
+            "inventory",
+            "customers",
+            "addresses",
+            "carts",
+            "orders",
+            "order_items",
+            "payments",
+            "reviews",
+            "sessions",
+            "events",
+        ] {
+            let digest = format!("select count(*) || ' ' || sum(hashtextextended(t::text, 0)) from shop.{table} t");
+            let row = cluster.query("shop", &digest).await;
+            assert!(!row.is_empty(), "shop.{table} is empty");
+            tables += &format!("{table} {row}\n");
+        }
+        digests.push(tables);
+    }
+    assert_eq!(digests[0], digests[1]);
+}
