@@ -5,6 +5,7 @@
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use crate::pg::catalog;
+use crate::pg::error::PgError;
 use crate::pg::names::{QualifiedName, literal};
 use crate::pg::types::Oid;
 
@@ -29,7 +30,9 @@ pub async fn copy(source: &Source, target: &Target, wanted: &(dyn Fn(Oid, &Quali
         let mut set = String::new();
         for (name, answer) in batch.iter().zip(answers) {
             let row = answer.rows.into_iter().next().unwrap_or_default();
-            let [Some(value), Some(called)] = row.as_slice() else { continue };
+            let [Some(value), Some(called)] = row.as_slice() else {
+                return Err(from(PgError::Protocol(format!("the sequence {} has no value", name.human()))));
+            };
             let called = if called == "t" { "true" } else { "false" };
             set.push_str(&format!("select pg_catalog.setval({}::pg_catalog.regclass, {value}, {called});", literal(&name.to_string())));
         }

@@ -29,6 +29,7 @@ use super::error::{Error, Side};
 use super::index::Build;
 use super::large_objects;
 use super::ledger::{self, Found, Ledger};
+use super::schema::archive::Keep;
 use super::verify::{Catalog, HashExpr, Method, Sums, hash_plan};
 use crate::engine::event::{EventKind, PlannedTable};
 use crate::engine::retry::Backoff;
@@ -69,6 +70,8 @@ pub struct Copy {
     pub jobs: u32,
     /// From which size on a table is cut into ranges, in bytes.
     pub split_bytes: u64,
+    /// What of ownership and rights is carried over.
+    pub keep: Keep,
     /// In which generation each table was compared by this process.
     pub verified: Arc<Mutex<HashMap<Oid, u32>>>,
 }
@@ -220,7 +223,8 @@ impl Copy {
             self.count_committed(work, ledger);
         }
         let round = self.new_round(Purpose::Copy, works, plans, self.method, held, generation);
-        let objects = large_objects::Copy { cx: &self.cx, source: &self.source, target: &self.target, snapshot: &held.id, generation };
+        let id = held.id.clone();
+        let objects = large_objects::Copy { cx: &self.cx, source: &self.source, target: &self.target, snapshot: &id, generation, keep: self.keep };
         let objects = async {
             let done = objects.run(ledger).await;
             if done.is_err() {
