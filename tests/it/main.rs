@@ -4,4 +4,6 @@
 mod support;
 
 #[allow(clippy::unwrap_used, clippy::expect_used)]
+mod connect;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod house;
