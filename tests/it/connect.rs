@@ -98,7 +98,7 @@ async fn outcome(text: &str) -> String {
 fn refusal(error: &PgError) -> (&'static str, String) {
     let PgError::Connect(dial) = error else { panic!("not a refused connection: {error:?}") };
     let sentence = error.to_string();
-    assert!(sentence.ends_with('.'), "no full sentence: {sentence}");
+    assert!(sentence.ends_with(['.', ';']), "no full sentence: {sentence}");
     assert!(!sentence.contains(SUPERUSER_PASSWORD), "a password is shown: {sentence}");
     (dial.code(), sentence)
 }
