@@ -1,8 +1,56 @@
-//! The command line.
+//! The command line: what is typed, what is done, and how it ends.
+
+pub mod args;
+pub mod argv;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use self::args::{Cli, Command};
+use crate::engine::report::{Exit, Report};
+
 /// Parses the command line, runs the command and gives its exit code.
+///
+/// Errors in usage end here with 2, before there is a runtime; `--help` and `--version` with 0.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let exposed = argv::hide_passwords();
+    let cli = Cli::parse();
+    if exposed || argv::password_was_seen() {
+        anstream::eprintln!("{}", argv::NOTICE);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            anstream::eprintln!("The asynchronous runtime could not be started: {error}.");
+            return ExitCode::from(Exit::Bug.code());
+        }
+    };
+    let exit = runtime.block_on(run(cli)).unwrap_or_else(|report| {
+        explain(&report);
+        report.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+/// Runs one command.
+async fn run(cli: Cli) -> Result<Exit, Report> {
+    let name = match cli.command {
+        Command::Copy(_) => "copy",
+        Command::Verify(_) => "verify",
+        Command::Status(_) => "status",
+        Command::Demo(_) => "demo",
+    };
+    Err(Report::new("not-in-this-build", Exit::Usage, format!("The command {name} is not part of this build.")))
+}
+
+/// Shows a report.
+fn explain(report: &Report) {
+    anstream::eprintln!("{}", report.message);
+    for cause in &report.causes {
+        anstream::eprintln!("  Because: {cause}");
+    }
+    if let Some(fix) = &report.fix {
+        anstream::eprintln!("  What to do: {fix}");
+    }
 }

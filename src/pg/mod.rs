@@ -9,5 +9,6 @@ pub mod error;
 pub mod names;
 pub mod pump;
 pub mod sql;
+pub mod tools;
 pub mod types;
 pub mod wire;
