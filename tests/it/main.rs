@@ -4,4 +4,8 @@
 mod support;
 
 #[allow(clippy::unwrap_used, clippy::expect_used)]
+mod bridge;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod connect;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod house;
