@@ -2,3 +2,4 @@
 
 pub mod preflight;
 pub mod scope;
+pub mod verify;

@@ -1,1 +1,7 @@
 //! The integration tests: one binary, a module per story.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod house;

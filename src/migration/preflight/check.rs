@@ -46,7 +46,7 @@ impl Context<'_> {
 }
 
 /// Turns rows into findings.
-type Evaluate = fn(&Context<'_>, Side, &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>;
+pub(super) type Evaluate = fn(&Context<'_>, Side, &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>;
 /// Turns the rows of the source and those of the target into findings.
 type EvaluatePair = fn(&Context<'_>, &[Row], &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>;
 
@@ -105,16 +105,18 @@ async fn evaluate(check: &Check, source: End<'_>, target: End<'_>, cx: &Context<
     };
     match seen {
         Ok(findings) => Ok(findings),
-        Err(error @ (PgError::Server(_) | PgError::Protocol(_))) => Ok(vec![not_evaluated(check, side, &error)]),
+        Err(error @ (PgError::Server(_) | PgError::Protocol(_))) => {
+            Ok(vec![not_evaluated(check.code, side, check.about, &error.to_string(), check.grant)])
+        }
         Err(error) => Err((side, error)),
     }
 }
 
-/// The finding of a check that could not look.
-fn not_evaluated(check: &Check, side: Side, error: &PgError) -> Finding {
-    let sentence = format!("Not evaluated: it is not known {}, because {error}.", check.about);
-    Finding::new(check.code, Severity::Warning, side.word(), sentence, "What could not be looked at may be in order or not.")
-        .with_fix(check.grant)
+/// The finding of a check that could not look. `about` ends the sentence "it is not known …".
+pub(super) fn not_evaluated(code: &str, side: Side, about: &str, reason: &str, grant: &str) -> Finding {
+    let sentence = format!("Not evaluated: it is not known {about}, because {reason}.");
+    let why = "What could not be looked at may be in order or not.";
+    Finding::new(code, Severity::Warning, side.word(), sentence, why).with_fix(grant)
 }
 
 /// A transaction that writes nothing, waits for nobody, and sees no user's function in the place of a built-in one.

@@ -150,7 +150,24 @@ fn describe(locale: &Locale) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Facts, Options};
     use super::*;
+
+    #[test]
+    fn each_pair_of_encodings_is_weighed() {
+        let weigh = |source: &str, target: &str| {
+            let mut facts = Facts::plain();
+            (facts.source.encoding, facts.target.encoding) = (source.to_owned(), target.to_owned());
+            let findings = encodings(&Context { facts: &facts, options: &Options::copy() });
+            findings.first().map(|finding| finding.severity)
+        };
+        assert_eq!(weigh("UTF8", "UTF8"), None);
+        assert_eq!(weigh("LATIN1", "UTF8"), Some(Severity::Note));
+        assert_eq!(weigh("UTF8", "LATIN1"), Some(Severity::Warning));
+        assert_eq!(weigh("SQL_ASCII", "UTF8"), Some(Severity::Warning));
+        assert_eq!(weigh("UTF8", "SQL_ASCII"), Some(Severity::Warning));
+        assert_eq!(weigh("MULE_INTERNAL", "UTF8"), Some(Severity::Blocker));
+    }
 
     fn libc(collate: &str) -> Locale {
         Locale { provider: "c".into(), collate: collate.into(), ctype: collate.into(), name: None }

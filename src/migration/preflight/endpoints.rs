@@ -202,7 +202,29 @@ async fn backend(client: &Client) -> Result<i32, PgError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Facts, Options};
     use super::*;
+
+    fn same(change: impl Fn(&mut Facts)) -> bool {
+        let mut facts = Facts::plain();
+        change(&mut facts);
+        !same_database(&Context { facts: &facts, options: &Options::copy() }).is_empty()
+    }
+
+    #[test]
+    fn one_server_and_one_oid_is_one_database() {
+        let one_cluster = |facts: &mut Facts| facts.target.system_identifier = facts.source.system_identifier.clone();
+        let one_server = |facts: &mut Facts| {
+            one_cluster(facts);
+            facts.target.started_at_us = facts.source.started_at_us;
+        };
+        assert!(same(one_server));
+        assert!(!same(|facts| (one_server(facts), facts.target.database_oid = 5).1));
+        assert!(!same(one_cluster), "a copied data directory that runs on its own is another database");
+        assert!(same(|facts| (one_cluster(facts), facts.source.in_recovery = true).1), "a standby is its primary's database");
+        assert!(same(|facts| (one_server(facts), facts.source.system_identifier = None).1));
+        assert!(!same(|facts| facts.source.system_identifier = None));
+    }
 
     #[test]
     fn jobs_fit_the_scarcer_side() {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 
 use super::Purpose;
-use super::check::{Check, Context, Look, Side, count, fix_sql, qualified};
+use super::check::{Check, Context, Evaluate, Look, Side, count, fix_sql, qualified};
 use super::endpoints::facts_check;
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::{Ident, human};
@@ -34,13 +34,7 @@ fn readable(side: Side) -> Vec<Check> {
     ]
 }
 
-fn rows(
-    code: &'static str,
-    about: &'static str,
-    side: Side,
-    query: &'static str,
-    evaluate: fn(&Context<'_>, Side, &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>,
-) -> Check {
+fn rows(code: &'static str, about: &'static str, side: Side, query: &'static str, evaluate: Evaluate) -> Check {
     let grant =
         "Use a role that may read the system catalogs, as every role may by default, and see that the server answers within 20 s.";
     Check { code, about, grant, look: Look::Rows { side, query, evaluate } }

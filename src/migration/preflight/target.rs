@@ -2,9 +2,9 @@
 
 use tokio_postgres::Client;
 
-use super::check::{Check, Context, count, qualified, query_alone};
+use super::check::{Check, Context, Side, count, not_evaluated, qualified, query_alone};
 use super::endpoints::facts_check;
-use super::facts::{OWN_SCHEMA, TargetContent};
+use super::facts::{OWN_SCHEMA, TargetContent, ask};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::error::PgError;
 use crate::pg::names::human;
@@ -48,9 +48,10 @@ select kind, schema, name, count(*) over () as total from found
 
 const OWN: &str = "select exists (select from pg_namespace where nspname = 'neon_migrate') as own";
 
-/// What the target holds.
-pub(super) async fn content(target: &Client) -> Result<TargetContent, PgError> {
-    let (rows, own) = futures_util::future::try_join(query_alone(target, CONTENT), query_alone(target, OWN)).await?;
+/// What the target holds; nothing if the role may not see it.
+pub(super) async fn content(target: &Client) -> Result<Option<TargetContent>, PgError> {
+    let (rows, own) = futures_util::future::try_join(ask(target, CONTENT), query_alone(target, OWN)).await?;
+    let Some(rows) = rows else { return Ok(None) };
     let mut content = TargetContent::default();
     for row in &own {
         content.own_schema = row.try_get("own")?;
@@ -65,12 +66,17 @@ pub(super) async fn content(target: &Client) -> Result<TargetContent, PgError> {
             None => format!("{kind} {name}"),
         });
     }
-    Ok(content)
+    Ok(Some(content))
 }
 
 /// Both what is there and what an earlier migration left are the user's to decide about; nothing is removed or added to unasked.
 fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
-    let content = &cx.facts.target_content;
+    let Some(content) = &cx.facts.target_content else {
+        let grant =
+            "Grant what every role has by default, in the target database:\ngrant select on pg_largeobject_metadata to public;";
+        let reason = "the server refused to show its objects or took longer than 20 s";
+        return vec![not_evaluated("I1", Side::Target, "whether the target is empty", reason, grant)];
+    };
     if cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
         return Vec::new();
     }

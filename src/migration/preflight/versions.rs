@@ -99,3 +99,37 @@ fn read_only(cx: &Context<'_>) -> Vec<Finding> {
     );
     vec![Finding::new("B13", Severity::Blocker, "target", sentence, why).with_fix(fix)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Facts, Options};
+    use super::*;
+    use crate::pg::types::ServerVersion;
+
+    fn found(source: u32, target: u32, allow_downgrade: bool) -> Vec<(String, Severity)> {
+        let mut facts = Facts::plain();
+        (facts.source.version, facts.target.version) = (ServerVersion(source), ServerVersion(target));
+        let options = Options { allow_downgrade, ..Options::copy() };
+        majors(&Context { facts: &facts, options: &options }).into_iter().map(|f| (f.subject, f.severity)).collect()
+    }
+
+    #[test]
+    fn supported_majors_go_up_or_stay() {
+        assert_eq!(found(140_000, 180_000, false), []);
+        assert_eq!(found(180_000, 180_004, false), []);
+        assert_eq!(found(90_624, 170_000, false), [("source".to_owned(), Severity::Blocker)]);
+        assert_eq!(found(190_000, 190_000, false).len(), 2);
+        assert_eq!(found(170_000, 160_000, false), [("target".to_owned(), Severity::Blocker)]);
+        assert_eq!(found(170_000, 160_000, true), [("target".to_owned(), Severity::Warning)]);
+    }
+
+    #[test]
+    fn more_relations_than_locks_is_a_warning_with_a_setting() {
+        let mut facts = Facts::plain();
+        facts.size.tables = 10_000;
+        let options = Options::copy();
+        let findings = lock_table(&Context { facts: &facts, options: &options });
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].fix.as_ref().is_some_and(|fix| fix.ends_with("max_locks_per_transaction = 192;")));
+    }
+}

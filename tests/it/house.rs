@@ -1,0 +1,127 @@
+//! The house itself: the clusters, the provider-shaped roles, the fixtures and the faulty network do what other tests rely on.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::child::Run;
+use crate::support::cluster::Cluster;
+use crate::support::postgres::MAJORS;
+use crate::support::proxy::{Direction, Proxy};
+use crate::support::roles::owner_of;
+
+#[tokio::test]
+async fn clusters_of_every_major_start_stop_and_survive_a_kill() {
+    for major in MAJORS {
+        let started = Instant::now();
+        let mut cluster = Cluster::start(major).await;
+        eprintln!("Postgres {major} was ready after {:?}", started.elapsed());
+        let version = cluster.query("postgres", "select current_setting('server_version_num')::int / 10000").await;
+        assert_eq!(version, major.to_string());
+        cluster.psql("postgres", "create table kept as select generate_series(1, 1000) as n").await;
+        cluster.restart().await;
+        cluster.kill9().await;
+        cluster.start_again().await;
+        assert_eq!(cluster.query("postgres", "select count(*) from kept").await, "1000");
+        let port = cluster.port;
+        drop(cluster);
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "a dropped cluster still listens");
+    }
+}
+
+#[tokio::test]
+async fn the_neon_shaped_role_has_the_documented_rights_and_no_others() {
+    for major in MAJORS {
+        let cluster = Cluster::start(major).await;
+        let url = cluster.neon_shaped_target("shop").await;
+        cluster.neon_shaped_target("second").await;
+        let config: tokio_postgres::Config = url.parse().unwrap();
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let row = client
+            .query_one(
+                "select current_user::text, r.rolsuper, r.rolcreatedb and r.rolcreaterole and r.rolbypassrls and r.rolreplication,
+                        pg_has_role('pg_read_all_data', 'usage') and pg_has_role('pg_write_all_data', 'usage')
+                          and pg_has_role('pg_monitor', 'usage') and pg_has_role('pg_signal_backend', 'usage'),
+                        d.datdba = r.oid, pg_encoding_to_char(d.encoding)::text, d.datcollate::text
+                 from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert_eq!(row.get::<_, String>(0), owner_of("shop"));
+        assert_eq!([1, 2, 3, 4].map(|column| row.get::<_, bool>(column)), [false, true, true, true]);
+        assert_eq!((row.get::<_, String>(5), row.get::<_, String>(6)), ("UTF8".into(), "C.UTF-8".into()));
+        client.batch_execute("create table public.mine (id int)").await.unwrap();
+        let refused = client.batch_execute("set session_replication_role = replica").await.unwrap_err();
+        assert_eq!(refused.code(), Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE));
+    }
+}
+
+#[tokio::test]
+async fn the_proxy_counts_cuts_stalls_refuses_and_half_closes() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::start(server.local_addr().unwrap().port()).await;
+    let pair = async || {
+        let client = TcpStream::connect(("127.0.0.1", proxy.port)).await.unwrap();
+        (client, server.accept().await.unwrap().0)
+    };
+    let mut buffer = [0; 100];
+
+    let (mut client, mut served) = pair().await;
+    client.write_all(b"12345").await.unwrap();
+    served.read_exact(&mut buffer[..5]).await.unwrap();
+    assert_eq!((proxy.passed(Direction::ToServer), proxy.passed(Direction::ToClient), proxy.accepted()), (5, 0, 1));
+
+    proxy.stall(true);
+    served.write_all(b"late").await.unwrap();
+    let silence = tokio::time::timeout(Duration::from_millis(100), client.read(&mut buffer)).await;
+    assert!(silence.is_err(), "a stalled connection passed bytes");
+    proxy.stall(false);
+    client.read_exact(&mut buffer[..4]).await.unwrap();
+
+    proxy.half_close(Direction::ToClient);
+    assert_eq!(client.read(&mut buffer).await.unwrap(), 0, "the half-closed direction has not ended");
+    client.write_all(b"still").await.unwrap();
+    served.read_exact(&mut buffer[..5]).await.unwrap();
+
+    proxy.cut();
+    assert!(served.read(&mut buffer).await.is_err(), "a cut connection ended in order");
+
+    let (mut client, mut served) = pair().await;
+    proxy.cut_after(Direction::ToClient, 10);
+    served.write_all(b"0123456789abcdef").await.unwrap();
+    let mut got = Vec::new();
+    let end = client.read_to_end(&mut got).await;
+    assert!(end.is_err(), "the connection ended in order");
+    assert!(b"0123456789".starts_with(&got), "bytes passed beyond the cut: {got:?}");
+
+    proxy.refuse(true);
+    let mut refused = TcpStream::connect(("127.0.0.1", proxy.port)).await.unwrap();
+    assert!(refused.read(&mut buffer).await.is_err(), "a refused connection was served");
+    proxy.refuse(false);
+    pair().await;
+}
+
+#[tokio::test]
+async fn a_throttled_connection_is_as_slow_as_asked() {
+    let cluster = Cluster::start(18).await;
+    let proxy = Proxy::start(cluster.port).await;
+    let config: tokio_postgres::Config = proxy.through(&cluster.superuser_url("postgres")).parse().unwrap();
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    proxy.throttle(Direction::ToClient, 200_000);
+    let started = Instant::now();
+    client.query("select repeat('x', 100000)", &[]).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(400), "100 kB at 200 kB/s took only {:?}", started.elapsed());
+    proxy.cut();
+    assert!(client.query("select 1", &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn our_binary_runs_as_a_child_with_its_output_captured() {
+    let outcome = Run::new(["--version"]).finish(Duration::from_secs(20)).await;
+    assert!(!outcome.was_killed(), "{outcome:?}");
+    assert!(outcome.code().is_some());
+}

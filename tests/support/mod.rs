@@ -1,0 +1,10 @@
+//! What the integration tests share: real Postgres clusters, a faulty network, our own binary as a child that can be killed.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod child;
+pub mod cluster;
+pub mod poll;
+pub mod postgres;
+pub mod proxy;
+pub mod roles;
