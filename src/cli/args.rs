@@ -27,8 +27,8 @@ Begin here:
   neon-migrate copy              copies everything, and proves it
 
 Both take --source and --target; see neon-migrate copy --help for connection strings and examples.
-Exit codes: 0 done, 2 usage, 3 something must be mended first, 4 the two sides differ, 5 paused (run it again),
-6 source failed, 7 target failed, 8 another process is at it, 130 interrupted."
+Exit codes: 0 done, 2 usage, 3 something must be mended first, 4 the two sides differ, 5 paused and
+resumable, 6 source failed, 7 target failed, 8 another process is at it, 130 interrupted."
 )]
 pub struct Cli {
     /// What to do.
@@ -87,10 +87,20 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Copies a database once, completely, and proves it
+    ///
+    /// Looks at both ends first, and stops before anything is written if something stands in the way. Then creates the definitions, copies the rows of one
+    /// consistent moment, builds indexes and constraints, and compares both sides. The source may be in use meanwhile; it is only read.
+    ///
+    /// If it is interrupted, even by a power cut, the same command with --resume goes on where it was.
     Copy(Box<CopyArgs>),
-    /// Compares two databases that nobody writes to
+    /// Compares two databases that nobody writes to, table by table
+    ///
+    /// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to, rows may differ that were
+    /// copied well: use it on databases at rest.
     Verify(VerifyArgs),
     /// Shows how a migration is doing, from another terminal
+    ///
+    /// It is the same view that the process at work shows. Nothing is changed.
     Status(StatusArgs),
     /// Makes a sample database to try things on
     #[command(subcommand)]
@@ -137,21 +147,16 @@ impl Selection {
     }
 }
 
-/// Copies a database once, completely, and proves it.
-///
-/// Looks at both ends first and stops before anything is written if something stands in the way. Then creates the definitions, copies the rows
-/// of one consistent moment, builds indexes and constraints, and compares both sides. The source may be in use meanwhile; it is only read.
-///
-/// If it is interrupted, even by a power cut, the same command with --resume goes on where it was.
+/// What `copy` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   Look first; nothing is written:
-    neon-migrate copy --source postgresql://app@db.example.com/shop --target postgresql://ep-x.eu-central-1.aws.neon.tech/shop --dry-run
+    neon-migrate copy --dry-run --source service=shop --target postgresql://owner@ep-x.aws.neon.tech/shop
 
   Passwords in the environment, where other users cannot see them:
     export NEON_MIGRATE_SOURCE='postgresql://app:secret@db.example.com/shop?sslmode=verify-full'
-    export NEON_MIGRATE_TARGET='postgresql://owner:secret@ep-x.eu-central-1.aws.neon.tech/shop?sslmode=require'
+    export NEON_MIGRATE_TARGET='postgresql://owner:secret@ep-x.aws.neon.tech/shop?sslmode=require'
     neon-migrate copy
 
   One schema without its log tables, with 8 jobs:
@@ -215,11 +220,11 @@ pub struct CopyArgs {
 #[command(next_help_heading = "This machine")]
 pub struct Machine {
     /// Where the state of migrations is kept [default: ~/.local/state/neon-migrate]
-    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR")]
+    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
 
     /// Where pg_dump and pg_restore are [default: looked for in PATH and the usual places]
-    #[arg(long, value_name = "DIR", env = crate::pg::tools::BIN_DIR_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = crate::pg::tools::BIN_DIR_VARIABLE, hide_env_values = true)]
     pub pg_bin_dir: Option<PathBuf>,
 }
 
@@ -236,10 +241,7 @@ pub enum Verify {
     Strict,
 }
 
-/// Compares two databases that nobody writes to, table by table.
-///
-/// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to, rows may differ that were
-/// copied well; use it on databases at rest.
+/// What `verify` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -262,7 +264,7 @@ pub struct VerifyArgs {
     pub verify: Verify,
 }
 
-/// Shows how a migration is doing: the same view that the process at work shows.
+/// What `status` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -277,7 +279,7 @@ pub struct StatusArgs {
     pub follow: bool,
 
     /// Where the state of migrations is kept [default: ~/.local/state/neon-migrate]
-    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR")]
+    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
 }
 

@@ -105,10 +105,13 @@ fn encodings(cx: &Context<'_>) -> Vec<Finding> {
     if severity == Severity::Note {
         return vec![finding];
     }
+    // From 15 on a database takes its template's locale provider unless told, and only libc's C goes with SQL_ASCII.
+    let provider = if cx.facts.target.version.major() >= 15 { " locale_provider libc" } else { "" };
     let fix = match source {
-        "SQL_ASCII" => "Find out which encoding the bytes are in, and mend those that are not, before the migration; or use a target in SQL_ASCII:\n\
-                        create database \"migrated\" template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C';"
-            .to_owned(),
+        "SQL_ASCII" => format!(
+            "Find out which encoding the bytes are in, and mend those that are not, before the migration; or use a target in SQL_ASCII:\n\
+             create database \"migrated\" template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'{provider};"
+        ),
         _ => "Use a target in UTF8:\ncreate database \"migrated\" template template0 encoding 'UTF8';".to_owned(),
     };
     vec![finding.with_fix(fix)]

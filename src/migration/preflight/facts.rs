@@ -111,8 +111,8 @@ pub struct Capabilities {
     pub create_temporary: bool,
     /// It may create event triggers: superusers may, and on Neon the members of `neon_superuser`.
     pub create_event_triggers: bool,
-    /// It may set `session_replication_role`, which keeps triggers and foreign keys still.
-    pub set_replication_role: bool,
+    /// It may set `session_replication_role`, which keeps triggers and foreign keys still. Asked of the target only.
+    pub set_replication_role: Option<bool>,
 }
 
 /// How many connections a server has to give.
@@ -199,7 +199,8 @@ select count(*)::int4 as used,
 
 const SYSTEM_IDENTIFIER: &str = "select system_identifier::text from pg_control_system()";
 
-/// Asks by trying: the setting ends with the statement's own transaction, and an error is the answer no.
+/// Asks by trying, because providers allow it in ways of their own: the setting ends with the statement's own transaction, and an error is the
+/// answer no. Servers log such errors, so the source, which is in use, is not asked.
 const REPLICATION_ROLE: &str = "select set_config('session_replication_role', 'replica', true)";
 
 /// `reset_val` is what the session began with, whatever it was set to since.
@@ -246,21 +247,22 @@ const PROVIDERS: [(&str, &str); 21] = [
 ];
 
 /// Learns about one end.
-pub(super) async fn server(client: &Client) -> Result<ServerFacts, PgError> {
+pub(super) async fn server(client: &Client, side: Side) -> Result<ServerFacts, PgError> {
     let needed = try_join4(
         query_alone(client, SERVER),
         query_alone(client, SESSIONS),
         query_alone(client, FORCED),
         query_alone(client, PROVIDER),
     );
-    let asked = try_join(ask(client, SYSTEM_IDENTIFIER), ask(client, REPLICATION_ROLE));
-    let ((server, sessions, forced, marks), (identifier, replication_role)) = try_join(needed, asked).await?;
+    let ((server, sessions, forced, marks), identifier) = try_join(needed, ask(client, SYSTEM_IDENTIFIER)).await?;
     let (Some(server), Some(sessions)) = (server.first(), sessions.first()) else {
         return Err(PgError::Protocol("no row about the connected role and database".to_owned()));
     };
     let mut facts = decode(server, connections(server, sessions)?)?;
     facts.system_identifier = identifier.and_then(|rows| rows.first().and_then(|row| row.try_get(0).ok()));
-    facts.can.set_replication_role = replication_role.is_some();
+    if side == Side::Target {
+        facts.can.set_replication_role = Some(ask(client, REPLICATION_ROLE).await?.is_some());
+    }
     facts.provider = provider(&marks)?;
     for row in &forced {
         facts.forced.push(ForcedSetting { name: row.try_get("name")?, value: row.try_get("value")? });
@@ -306,7 +308,7 @@ fn decode(row: &Row, connections: Connections) -> Result<ServerFacts, tokio_post
             create_in_public: row.try_get("create_in_public")?,
             create_temporary: row.try_get("create_temporary")?,
             create_event_triggers: superuser || row.try_get::<_, bool>("neon_superuser")?,
-            set_replication_role: false,
+            set_replication_role: None,
         },
         connections,
         lock_slots: u64::try_from(row.try_get::<_, i64>("lock_slots")?).unwrap_or(0),
@@ -395,7 +397,7 @@ impl Facts {
                 create_in_public: Some(true),
                 create_temporary: true,
                 create_event_triggers: false,
-                set_replication_role: false,
+                set_replication_role: Some(false),
             },
             connections: Connections { max: 100, reserved: 3, used: 5, free: 92 },
             lock_slots: 6400,

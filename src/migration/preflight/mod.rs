@@ -196,8 +196,10 @@ fn checks(purpose: Purpose) -> Vec<Check> {
 }
 
 async fn learn(source: End<'_>, target: End<'_>, options: &Options) -> Result<Facts, (Side, PgError)> {
-    let on_source = try_join3(facts::server(source.client), facts::size(source.client), extensions::installed(source.client));
-    let on_target = try_join3(facts::server(target.client), target::content(target.client), extensions::available(target.client));
+    let on_source =
+        try_join3(facts::server(source.client, Side::Source), facts::size(source.client), extensions::installed(source.client));
+    let on_target =
+        try_join3(facts::server(target.client, Side::Target), target::content(target.client), extensions::available(target.client));
     let (on_source, on_target) = join(on_source, on_target).await;
     let (source, size, installed) = on_source.map_err(|error| (Side::Source, error))?;
     let (target, target_content, available) = on_target.map_err(|error| (Side::Target, error))?;
@@ -210,4 +212,31 @@ async fn learn(source: End<'_>, target: End<'_>, options: &Options) -> Result<Fa
         missing_extensions: installed.into_iter().filter(|name| !available.contains(name)).collect(),
         target_content,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_explained_in_the_guide() {
+        let guide = include_str!("../../../docs/guide/findings.md");
+        let listed = [Purpose::Copy, Purpose::Verify].into_iter().flat_map(checks).map(|check| check.code);
+        for code in listed.chain(["A4", "B2", "I4"]) {
+            assert!(guide.lines().any(|line| line == format!("### {code}")), "docs/guide/findings.md does not explain {code}");
+        }
+    }
+
+    #[test]
+    fn one_blocker_is_told_in_full_and_several_by_name() {
+        let mut preflight = Preflight { findings: Vec::new(), facts: Facts::plain(), tools: None };
+        assert_eq!(preflight.refusal(), None);
+        let blocker = |n: u32| Finding::new("C3", Severity::Blocker, "source", format!("Sentence {n}."), "Why.").with_fix("Fix.");
+        preflight.findings.push(blocker(1));
+        let report = preflight.refusal().unwrap_or_else(|| unreachable!("there is a blocker"));
+        assert_eq!((report.message.as_str(), report.fix.as_deref(), report.exit), ("Sentence 1.", Some("Fix."), Exit::Blockers));
+        preflight.findings.push(blocker(2));
+        let report = preflight.refusal().unwrap_or_else(|| unreachable!("there are blockers"));
+        assert_eq!(report.causes, ["Sentence 1.", "Sentence 2."]);
+    }
 }

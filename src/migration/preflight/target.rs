@@ -20,14 +20,15 @@ with not_ours as (
   select oid from pg_namespace
    where nspname ~ '^pg_' or nspname in ('information_schema', 'neon', 'neon_auth', 'neon_migration', 'neon_migrate')
 ), part_of as (
-  select classid, objid from pg_depend where deptype in ('e', 'i', 'a')
+  select classid, objid from pg_depend where objsubid = 0 and deptype in ('e', 'i', 'a')
 ), objects as (
   select 'pg_class'::regclass as catalog, c.oid, c.relnamespace as namespace, c.relname::text as name,
          case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'f' then 'foreign table'
-                        when 'c' then 'type' else 'table' end as kind
-    from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+                        else 'table' end as kind
+    from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
   union all
-  select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, 'type' from pg_type t where t.typrelid = 0
+  select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, 'type' from pg_type t
+   where t.typrelid = 0 or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
   union all
   select 'pg_proc'::regclass, p.oid, p.pronamespace, p.proname::text, 'function' from pg_proc p
 ), found as (
