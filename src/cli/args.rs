@@ -88,15 +88,16 @@ pub enum Color {
 pub enum Command {
     /// Copies a database once, completely, and proves it
     ///
-    /// Looks at both ends first, and stops before anything is written if something stands in the way. Then creates the definitions, copies the rows of one
-    /// consistent moment, builds indexes and constraints, and compares both sides. The source may be in use meanwhile; it is only read.
+    /// Looks at both ends first, and stops before anything is written if something stands in the way. Then creates the definitions,
+    /// copies the rows of one consistent moment, builds indexes and constraints, and compares both sides. The source may be in use
+    /// meanwhile; it is only read.
     ///
     /// If it is interrupted, even by a power cut, the same command with --resume goes on where it was.
     Copy(Box<CopyArgs>),
     /// Compares two databases that nobody writes to, table by table
     ///
-    /// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to, rows may differ that were
-    /// copied well: use it on databases at rest.
+    /// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to,
+    /// rows may differ that were copied well: use it on databases at rest.
     Verify(VerifyArgs),
     /// Shows how a migration is doing, from another terminal
     ///
@@ -113,9 +114,9 @@ pub enum Command {
 pub struct Databases {
     /// Where the data is: a connection string
     ///
-    /// As libpq takes it: postgresql://user@host:5432/database?sslmode=verify-full, or "host=… dbname=…", or service=name. What is not said comes from PG*
-    /// variables, a service file and the password file ~/.pgpass. Prefer the environment or the password file for passwords: other users of this machine
-    /// can read the arguments of a command.
+    /// As libpq takes it: postgresql://user@host:5432/database?sslmode=verify-full, or "host=… dbname=…", or service=name. What is
+    /// not said comes from PG* variables, a service file and the password file ~/.pgpass. Prefer the environment or the password
+    /// file for passwords: other users of this machine can read the arguments of a command.
     #[arg(long, value_name = "URL", env = SOURCE_VARIABLE, hide_env_values = true)]
     pub source: ConnectionString,
 
@@ -130,8 +131,8 @@ pub struct Databases {
 pub struct Selection {
     /// Take only these: schema or schema.table, with * and ?; may be repeated
     ///
-    /// Names are written as the catalog holds them. A name with a dot or a star in it goes into double quotes: '"odd.schema".*'. A pattern that matches
-    /// nothing is an error.
+    /// Names are written as the catalog holds them. A name with a dot or a star in it goes into double quotes: '"odd.schema".*'. A
+    /// pattern that matches nothing is an error.
     #[arg(long, value_name = "PATTERN")]
     pub include: Vec<Pattern>,
 
@@ -179,7 +180,8 @@ pub struct CopyArgs {
     pub dry_run: bool,
 
     /// How many tables and indexes are worked on at once [default: by both servers and this machine]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "How to go about it")]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "How to go about \
+                                                                                                                 it")]
     pub jobs: Option<u32>,
 
     /// Copy tables larger than this in parts, such as 500MB or 2GB [default: by the plan]
@@ -191,7 +193,8 @@ pub struct CopyArgs {
     pub resume: bool,
 
     /// Remove everything in the target database first; asks for its name, which a script gives here
-    #[arg(long, value_name = "DATABASE", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "How to go about it")]
+    #[arg(long, value_name = "DATABASE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(help_heading = "How to go about it")]
     pub replace_target: Option<String>,
 
     /// Accept a target of an older major version than the source's

@@ -7,3 +7,5 @@ mod support;
 mod house;
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod preflight;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod usage;

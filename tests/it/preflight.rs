@@ -189,7 +189,8 @@ async fn what_the_role_may_not_create_is_named_and_granted() {
         let cluster = Cluster::start(major).await;
         let source = cluster.plain_owner("src").await;
         cluster.create_database("dst").await;
-        let guest = "create role guest login password 'g'; revoke temporary on database dst from public; revoke create on schema public from public";
+        let guest = "create role guest login password 'g'; revoke temporary on database dst from public; revoke create on schema \
+                     public from public";
         cluster.psql("dst", guest).await;
         let target = cluster.url("guest", "g", "dst");
         let found = look(&source, &target).await;
@@ -436,7 +437,13 @@ async fn what_could_not_be_looked_at_is_said_and_never_passed() {
         let source = cluster.plain_owner("src").await;
         let target = cluster.neon_shaped_target("dst").await;
         for database in ["src", "dst"] {
-            cluster.psql(database, "revoke select on pg_largeobject_metadata from public; revoke select on pg_largeobject_metadata from pg_read_all_data").await;
+            cluster
+                .psql(
+                    database,
+                    "revoke select on pg_largeobject_metadata from public; revoke select on \
+                                    pg_largeobject_metadata from pg_read_all_data",
+                )
+                .await;
         }
         // Since pg_read_all_data reads system tables too, the target's role is taken out of it.
         cluster.psql("dst", "revoke pg_read_all_data from neon_superuser").await;

@@ -1,5 +1,5 @@
-//! A pooler in transaction mode, as small as it can be: it greets clients itself and lends them, for each transaction, the backend that
-//! was given back last.
+//! A pooler in transaction mode, as small as it can be: it greets clients itself and lends them, for each transaction, the backend
+//! that was given back last.
 
 use std::sync::{Arc, Mutex};
 

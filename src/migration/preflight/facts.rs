@@ -26,7 +26,8 @@ pub struct Facts {
     pub target_content: Option<TargetContent>,
     /// How many jobs both servers have connections for, at most as many as were wanted; 0 if not even one.
     pub jobs: u32,
-    /// Whether the target is Neon, or like it a server where the role is no superuser: owners, grants and other people's objects stay out.
+    /// Whether the target is Neon, or like it a server where the role is no superuser: owners, grants and other people's objects
+    /// stay out.
     pub neon_shaped: bool,
 }
 
@@ -161,7 +162,8 @@ pub struct TargetContent {
     pub own_schema: bool,
 }
 
-/// One row about the server, the database and the role; only what every role may see. `to_jsonb` reads columns that not every major has.
+/// One row about the server, the database and the role; only what every role may see. `to_jsonb` reads columns that not every major
+/// has.
 const SERVER: &str = "
 select current_setting('server_version_num')::int4 as version,
        (extract(epoch from pg_postmaster_start_time()) * 1000000)::int8 as started_at_us,
@@ -199,8 +201,8 @@ select count(*)::int4 as used,
 
 const SYSTEM_IDENTIFIER: &str = "select system_identifier::text from pg_control_system()";
 
-/// Asks by trying, because providers allow it in ways of their own: the setting ends with the statement's own transaction, and an error is the
-/// answer no. Servers log such errors, so the source, which is in use, is not asked.
+/// Asks by trying, because providers allow it in ways of their own: the setting ends with the statement's own transaction, and an
+/// error is the answer no. Servers log such errors, so the source, which is in use, is not asked.
 const REPLICATION_ROLE: &str = "select set_config('session_replication_role', 'replica', true)";
 
 /// `reset_val` is what the session began with, whatever it was set to since.
@@ -345,7 +347,8 @@ fn provider(marks: &[Row]) -> Result<Option<String>, tokio_postgres::Error> {
     Ok(known.map(|(_, name)| (*name).to_owned()))
 }
 
-/// Sizes by statistics: the rows of leaf tables are counted, not those of partitioned parents; `reltuples` is -1 where nothing is known.
+/// Sizes by statistics: the rows of leaf tables are counted, not those of partitioned parents; `reltuples` is -1 where nothing is
+/// known.
 const SIZE: &str = "
 select count(*) filter (where c.relkind = 'r') as tables,
        coalesce(sum(greatest(c.reltuples, 0)) filter (where c.relkind = 'r'), 0)::int8 as rows_estimate

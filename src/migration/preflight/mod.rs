@@ -1,8 +1,8 @@
 //! Preflight: looks at both ends before anything is written, and says what stands in the way.
 //!
-//! One file per family of checks, with the letters of `docs/guide/findings.md`. A new check is one [`check::Check`] in the list of its
-//! family. What could not be looked at is a finding of its own, never a pass. Nothing here writes: each query runs in a read-only
-//! transaction, and no setting outlives it.
+//! One file per family of checks, with the letters of `docs/guide/findings.md`. A new check is one [`check::Check`] in the list of
+//! its family. What could not be looked at is a finding of its own, never a pass. Nothing here writes: each query runs in a
+//! read-only transaction, and no setting outlives it.
 
 mod check;
 mod encoding;
@@ -39,7 +39,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct End<'a> {
     /// A connection.
     pub client: &'a Client,
-    /// A second connection made with the same string, which shows whether a pooler stands in between. Without it only the hint is used.
+    /// A second connection made with the same string, which shows whether a pooler stands in between. Without it only the hint is
+    /// used.
     pub second: Option<&'a Client>,
     /// The host to use instead, if the host's name says that it is a pooler's.
     pub direct_host: Option<&'a str>,
@@ -133,7 +134,7 @@ impl Preflight {
 
 /// Preflight could not be finished.
 #[derive(Debug, thiserror::Error)]
-#[error("looking at the {} failed: {error}", side.word())]
+#[error("looking at the {} failed: {error}", side.name())]
 pub struct Failure {
     /// The end that failed.
     pub side: Side,
@@ -146,7 +147,7 @@ impl Failure {
     /// What to tell a person.
     pub fn report(&self) -> Report {
         let exit = if self.side == Side::Source { Exit::Source } else { Exit::Target };
-        Report::new("preflight-failed", exit, format!("The {} could not be looked at.", self.side.word()))
+        Report::new("preflight-failed", exit, format!("The {} could not be looked at.", self.side.name()))
             .with_cause(format!("{}.", self.error))
             .with_fix("Nothing was written. See that the server is up and answers, and run the same command again.")
     }

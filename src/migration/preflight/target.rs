@@ -13,8 +13,9 @@ pub(super) fn checks() -> Vec<Check> {
     vec![facts_check("I1", "whether the target is empty", not_empty)]
 }
 
-/// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is counted (the type of a table,
-/// the sequence of an identity column, a partition), provider's schemas, default privileges, and our own schema, which is looked for by name.
+/// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is
+/// counted (the type of a table, the sequence of an identity column, a partition), provider's schemas, default privileges, and our
+/// own schema, which is looked for by name.
 const CONTENT: &str = "
 with not_ours as (
   select oid from pg_namespace
@@ -23,8 +24,8 @@ with not_ours as (
   select classid, objid from pg_depend where objsubid = 0 and deptype in ('e', 'i', 'a')
 ), objects as (
   select 'pg_class'::regclass as catalog, c.oid, c.relnamespace as namespace, c.relname::text as name,
-         case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'f' then 'foreign table'
-                        else 'table' end as kind
+         case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+                        when 'f' then 'foreign table' else 'table' end as kind
     from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
   union all
   select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, 'type' from pg_type t
@@ -97,7 +98,8 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
         let sentence = format!("The target {} holds an earlier migration that did not end ({objects}).", human(database));
         let why = format!("Its schema {OWN_SCHEMA} says so. What it did may be of use, or in the way.");
         let fix = format!(
-            "Go on with it: repeat its command with --resume. Or begin anew: --replace-target={} removes everything in this database first.",
+            "Go on with it: repeat its command with --resume. Or begin anew: --replace-target={} removes everything in this \
+             database first.",
             shell_word(database)
         );
         return vec![with_objects(Finding::new("I4", Severity::Blocker, "target", sentence, &why).with_fix(fix))];
@@ -105,7 +107,8 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
     let sentence = format!("The target {} is not empty: it holds {objects}.", human(database));
     let why = "Rows would get mixed up with those of the source, and a copy into used tables could not be proved.";
     let fix = format!(
-        "Use an empty database, which you can create next to it (the first line below). If a migration into this one was interrupted, repeat its command with \
+        "Use an empty database, which you can create next to it (the first line below). If a migration into this one was \
+         interrupted, repeat its command with \
          --resume. If what is in it may go, --replace-target={} removes everything in this database first:\n\
          create database \"migrated\" template template0;",
         shell_word(database)
