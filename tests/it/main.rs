@@ -4,6 +4,10 @@
 mod support;
 
 #[allow(clippy::unwrap_used, clippy::expect_used)]
+mod bridge;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod connect;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod house;
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod preflight;

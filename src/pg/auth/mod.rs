@@ -95,6 +95,15 @@ impl Canceller {
     pub async fn cancel(&self) -> Result<(), PgError> {
         cancel(&self.reached, self.process_id, &self.secret_key).await
     }
+
+    /// Whether a cancel request with this process id and key is meant for the session.
+    pub(in crate::pg) fn is_for(&self, process_id: i32, secret_key: &[u8]) -> bool {
+        self.process_id == process_id && self.secret_key == secret_key
+    }
+
+    pub(in crate::pg) fn is_same(&self, other: &Canceller) -> bool {
+        self.is_for(other.process_id, &other.secret_key)
+    }
 }
 
 /// Sends a cancel request to the first server of `info`, encrypted as its sessions are.
