@@ -5,3 +5,6 @@ mod support;
 
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod house;
+
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod verify;
