@@ -8,3 +8,6 @@ mod house;
 
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod verify;
+
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod inventory;
