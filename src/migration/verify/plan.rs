@@ -118,7 +118,11 @@ fn exact_form(column: &Column, method: Method, encodings_differ: bool) -> String
     match (column.exact, method) {
         (Exact::Characters, _) => characters(name.to_string()),
         (Exact::Bytes, _) => name.to_string(),
-        (Exact::Text, _) | (_, Method::Strict) => characters(format!("{name}::text")),
+        // From 16 on the text of a byte above 127 is an escape, before it was the byte.
+        (Exact::Binary(function @ "charsend"), _) => format!("{function}({name})"),
+        // The output function's text, unlike `::text`, does not depend on casts that a user has made.
+        (Exact::Text, _) => characters(format!("row({name})::text")),
+        (_, Method::Strict) => characters(format!("{name}::text")),
         (Exact::Value, _) => name.to_string(),
         (Exact::Binary(function), _) => format!("{function}({name})"),
     }
@@ -264,16 +268,19 @@ mod tests {
         let table = QualifiedName::new("s", "t");
         let expr = hash_plan(&columns(), Method::Hash, false);
         let range = CtidRange { from: 10, to: Some(20) };
-        insta::assert_snapshot!(table_sql(&table, true, &expr, Some(range)), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row("id", "no""te" collate "C", numeric_send("price"), "mood"::text collate "C"), 1) as h from only "s"."t" where ctid >= '(10,0)' and ctid < '(20,0)' offset 0) as r"#);
+        insta::assert_snapshot!(table_sql(&table, true, &expr, Some(range)), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row("id", "no""te" collate "C", numeric_send("price"), row("mood")::text collate "C"), 1) as h from only "s"."t" where ctid >= '(10,0)' and ctid < '(20,0)' offset 0) as r"#);
         let expr = hash_plan(&columns(), Method::Strict, true);
-        insta::assert_snapshot!(table_sql(&table, false, &expr, None), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row(textsend("id"::text), textsend("no""te"), textsend("price"::text), textsend("mood"::text)), 1) as h from "s"."t" offset 0) as r"#);
+        insta::assert_snapshot!(table_sql(&table, false, &expr, None), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row(textsend("id"::text), textsend("no""te"), textsend("price"::text), textsend(row("mood")::text)), 1) as h from "s"."t" offset 0) as r"#);
     }
 
     #[test]
     fn a_table_without_columns_is_counted() {
         let expr = hash_plan(&[], Method::Strict, false);
         assert_eq!(expr.method, Method::Counts);
-        assert_eq!(table_sql(&QualifiedName::new("s", "t"), true, &expr, None), "select count(*), null::numeric from only \"s\".\"t\"");
+        assert_eq!(
+            table_sql(&QualifiedName::new("s", "t"), true, &expr, None),
+            "select count(*), null::numeric from only \"s\".\"t\""
+        );
     }
 
     #[test]
