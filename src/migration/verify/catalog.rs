@@ -31,7 +31,7 @@ pub struct Table {
 }
 
 /// The tables and columns of one database.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// All relations with rows, the largest first.
     pub tables: Vec<Table>,
