@@ -3,6 +3,10 @@
 pub mod args;
 pub mod argv;
 
+pub mod exit;
+pub mod render;
+pub mod status;
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -4,6 +4,9 @@
 //! the event that it is done, so that a run after a crash either gets the value or does the step again. What dies with the process (a
 //! snapshot, a connection) must not be remembered: it belongs in [`Cx::step`].
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -155,6 +158,26 @@ impl Cx {
         if journal::is_awaited(&kind) { self.0.journal.append(kind).await } else { self.0.journal.append_soon(kind).await }
     }
 
+    /// Records several things at once and waits for all of them together: one flush of the disk instead of one for each.
+    pub async fn emit_all(&self, kinds: Vec<EventKind>) -> Result<(), Report> {
+        let mut kinds = kinds.into_iter().peekable();
+        while let Some(kind) = kinds.next() {
+            self.0.board.observe(&kind);
+            if kinds.peek().is_some() {
+                self.0.journal.append_soon(kind).await?;
+            } else {
+                self.0.journal.append(kind).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that something happened without waiting for the disk, whatever its kind: it is durable before anything that is emitted later.
+    pub async fn emit_soon(&self, kind: EventKind) -> Result<EventIndex, Report> {
+        self.0.board.observe(&kind);
+        self.0.journal.append_soon(kind).await
+    }
+
     /// Runs a phase: says that it began and, if it succeeds, that it ended.
     pub async fn phase<T, E: From<Report>>(&self, phase: Phase, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         self.emit(EventKind::PhaseStarted { phase }).await?;
@@ -277,7 +300,8 @@ impl Sampler {
 /// Writes the progress where other processes find it; they see the old file or the new one, and nothing in between.
 fn publish(file: &Path, progress: &Progress) -> std::io::Result<()> {
     let next = file.with_extension("new");
-    std::fs::write(&next, serde_json::to_vec(progress)?)?;
+    let json = serde_json::to_vec(progress)?;
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?.write_all(&json)?;
     std::fs::rename(&next, file)
 }
 

@@ -1,7 +1,13 @@
 //! The story of a migration: one room per phase, called in order.
 
+pub mod copy;
+pub mod ends;
 pub mod error;
+pub mod index;
+pub mod large_objects;
 pub mod ledger;
 pub mod preflight;
+pub mod schema;
 pub mod scope;
+pub mod sequences;
 pub mod verify;

@@ -4,6 +4,7 @@
 
 pub mod child;
 pub mod cluster;
+pub mod fixtures;
 pub mod poll;
 pub mod postgres;
 pub mod proxy;

@@ -126,3 +126,63 @@ async fn a_retry_ends_by_success_by_a_lasting_error_by_its_schedule_and_by_a_sto
     let view = fold(&cx).await;
     assert_eq!(view.retrying.unwrap().what, "the copy");
 }
+
+/// Set in a child process: the directory of the migration that it works on until it is killed.
+const CHILD_DIR: &str = "NEON_MIGRATE_TEST_CHILD_DIR";
+
+/// The body of the child process: emits for ever and prints each index once its event is durable.
+async fn work_until_killed(dir: &Path) {
+    let cx = Cx::open(dir).await.unwrap();
+    loop {
+        let index = cx.emit(EventKind::SnapshotTaken { generation: 1, lsn: "0/1".into() }).await.unwrap();
+        println!("durable {index}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_kill_9_and_the_next_owner_finds_nothing_to_clean() {
+    use std::io::BufRead;
+
+    if let Some(dir) = std::env::var_os(CHILD_DIR) {
+        return work_until_killed(Path::new(&dir)).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--nocapture",
+            "engine::step::tests::what_was_acknowledged_survives_kill_9_and_the_next_owner_finds_nothing_to_clean",
+        ])
+        .env(CHILD_DIR, dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut acknowledged = 0;
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in lines.by_ref() {
+        acknowledged = line.unwrap().rsplit_once("durable ").map_or(acknowledged, |(_, index)| index.parse().unwrap());
+        if acknowledged == 20 {
+            let refused = Cx::open(dir.path()).await.unwrap_err();
+            assert!(refused.message.contains(&child.id().to_string()), "{refused:?}");
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    assert!(acknowledged >= 20);
+    let cx = Cx::open(dir.path()).await.unwrap();
+    assert!(cx.history().index >= acknowledged, "{} of {acknowledged}", cx.history().index);
+    let next = cx.emit(run_started()).await.unwrap();
+    let mut indexes = Vec::new();
+    History::open(dir.path()).unwrap().read(|event| indexes.push(event.index)).unwrap();
+    assert_eq!(indexes, (1..=next).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn events_that_are_emitted_together_are_durable_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Cx::open(dir.path()).await.unwrap();
+    let kinds = (1..=500).map(|id| EventKind::BuildFinished { ids: vec![id] }).collect();
+    cx.emit_all(kinds).await.unwrap();
+    assert_eq!(fold(&cx).await.builds.finished, 500);
+    cx.emit_all(Vec::new()).await.unwrap();
+}

@@ -12,7 +12,7 @@ use super::script::{self, Entry};
 use crate::engine::report::{Exit, Report};
 use crate::migration::error::Error;
 use crate::pg::bridge::Bridge;
-use crate::pg::tools::ClientTools;
+use crate::pg::tools::Tools;
 use crate::pg::types::SnapshotId;
 
 /// How long pg_dump may go without a byte from the source.
@@ -52,7 +52,7 @@ pub fn exists(dir: &Path) -> bool {
 ///
 /// # Errors
 /// A pg_dump that cannot be run, fails, or hangs; or an interruption.
-pub async fn dump(tools: &ClientTools, bridge: &Bridge, snapshot: &SnapshotId, dir: &Path, cancel: &CancellationToken) -> Result<(), Error> {
+pub async fn dump(tools: &Tools, bridge: &Bridge, snapshot: &SnapshotId, dir: &Path, cancel: &CancellationToken) -> Result<(), Error> {
     let partial = dir.join("schema.dump.part");
     let mut command = child(&tools.pg_dump);
     command
@@ -73,14 +73,14 @@ pub async fn dump(tools: &ClientTools, bridge: &Bridge, snapshot: &SnapshotId, d
 ///
 /// # Errors
 /// A pg_restore that cannot be run or fails, or a script that cannot be read.
-pub async fn read(tools: &ClientTools, keep: Keep, dir: &Path, cancel: &CancellationToken) -> Result<Archive, Error> {
+pub async fn read(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken) -> Result<Archive, Error> {
     Ok(Archive {
         pre_data: section(tools, keep, dir, cancel, "pre-data").await?,
         post_data: section(tools, keep, dir, cancel, "post-data").await?,
     })
 }
 
-async fn section(tools: &ClientTools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
+async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
     let mut filter = vec![format!("--section={name}")];
     filter.extend(["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"].map(str::to_owned));
     if !keep.owners {
@@ -110,7 +110,7 @@ async fn section(tools: &ClientTools, keep: Keep, dir: &Path, cancel: &Cancellat
 }
 
 async fn restore(
-    tools: &ClientTools,
+    tools: &Tools,
     dir: &Path,
     cancel: &CancellationToken,
     filter: &[String],

@@ -120,7 +120,8 @@ async fn create_singly(
     Ok(refused)
 }
 
-fn refusal(error: &ServerError) -> String {
+/// What is said of an entry that the target refused.
+pub fn refusal(error: &ServerError) -> String {
     format!("The target refused it: {error}.")
 }
 
