@@ -85,7 +85,8 @@ fn statements(entry: &Entry, index: &Index, table: &Table) -> (String, Option<St
     if constraint.is_temporal {
         return (entry.sql.clone(), None);
     }
-    let mut attach = format!("alter table only {} add constraint {} {kind} using index {}", table.name, constraint.name, index.name.name);
+    let mut attach =
+        format!("alter table only {} add constraint {} {kind} using index {}", table.name, constraint.name, index.name.name);
     if constraint.is_deferrable {
         attach.push_str(" deferrable");
     }

@@ -112,7 +112,8 @@ impl Copy<'_> {
         target.execute("select pg_catalog.lo_create($1)", &[&oid]).await.map_err(to)?;
         let mut offset: i64 = 0;
         loop {
-            let row = source.query_one("select pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES]).await.map_err(from)?;
+            let row =
+                source.query_one("select pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES]).await.map_err(from)?;
             let piece: &[u8] = row.try_get(0).map_err(from)?;
             if piece.is_empty() {
                 break;
@@ -120,9 +121,13 @@ impl Copy<'_> {
             target.execute("select pg_catalog.lo_put($1, $2, $3)", &[&oid, &offset, &piece]).await.map_err(to)?;
             let row = target.query_one("select pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES]).await.map_err(to)?;
             if row.try_get::<_, &[u8]>(0).map_err(to)? != piece {
-                return Err(Report::new("large-object", Exit::Mismatch, format!("Large object {oid} is not the same on the target after it was copied."))
-                    .with_fix("Run the same command again; if it happens again, please report it.")
-                    .into());
+                return Err(Report::new(
+                    "large-object",
+                    Exit::Mismatch,
+                    format!("Large object {oid} is not the same on the target after it was copied."),
+                )
+                .with_fix("Run the same command again; if it happens again, please report it.")
+                .into());
             }
             offset += i64::try_from(piece.len()).unwrap_or(i64::MAX);
         }
@@ -169,4 +174,3 @@ async fn list(source: &Client, after: Oid) -> Result<Vec<Object>, Error> {
         })
         .collect()
 }
-

@@ -21,7 +21,8 @@ pub async fn copy(source: &Source, target: &Target, wanted: &(dyn Fn(Oid, &Quali
     let to = |error| Side::Target.failed("setting sequences", error);
     let client = source.sql().await?;
     let sequences = catalog::sequences(&client).await.map_err(from)?;
-    let sequences: Vec<QualifiedName> = sequences.into_iter().filter(|(oid, name)| wanted(*oid, name)).map(|(_, name)| name).collect();
+    let sequences: Vec<QualifiedName> =
+        sequences.into_iter().filter(|(oid, name)| wanted(*oid, name)).map(|(_, name)| name).collect();
     drop(client);
     let (mut reader, mut writer) = (source.wire().await?, target.wire().await?);
     for batch in sequences.chunks(BATCH) {
@@ -34,7 +35,10 @@ pub async fn copy(source: &Source, target: &Target, wanted: &(dyn Fn(Oid, &Quali
                 return Err(from(PgError::Protocol(format!("the sequence {} has no value", name.human()))));
             };
             let called = if called == "t" { "true" } else { "false" };
-            set.push_str(&format!("select pg_catalog.setval({}::pg_catalog.regclass, {value}, {called});", literal(&name.to_string())));
+            set.push_str(&format!(
+                "select pg_catalog.setval({}::pg_catalog.regclass, {value}, {called});",
+                literal(&name.to_string())
+            ));
         }
         writer.query(&set).await.map_err(to)?;
     }

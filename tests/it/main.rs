@@ -9,3 +9,7 @@ mod bridge;
 mod connect;
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod house;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod preflight;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod usage;

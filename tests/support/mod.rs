@@ -6,6 +6,7 @@ pub mod child;
 pub mod cluster;
 pub mod fixtures;
 pub mod poll;
+pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod roles;

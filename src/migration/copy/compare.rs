@@ -6,7 +6,6 @@ use crate::engine::event::{EventKind, TableVerdict, Verdict};
 use crate::migration::ends::{begin_in, snapshot_error};
 use crate::migration::error::{Error, Side};
 use crate::migration::verify::{self, Differences, KeyedSql, Sums};
-use crate::pg::catalog::Table;
 use crate::pg::error::PgError;
 use crate::pg::wire::{Answer, Conn};
 
@@ -58,7 +57,8 @@ impl Round {
         let name = crate::pg::names::literal(&table.name.to_string());
         let pages = work.target_pages.get_or_try_init(|| async {
             let failed = |error| Side::Target.failed(format!("comparing {}", table.name.human()), error);
-            let sql = format!("select pg_catalog.pg_relation_size({name}::pg_catalog.regclass) / current_setting('block_size')::bigint");
+            let sql =
+                format!("select pg_catalog.pg_relation_size({name}::pg_catalog.regclass) / current_setting('block_size')::bigint");
             let answers = target.query(&sql).await.map_err(failed)?;
             let pages = answers.first().and_then(|a| a.rows.first()?.first()?.as_deref()?.parse().ok());
             pages.ok_or_else(|| failed(PgError::Protocol("the size of a table is not a number".to_owned())))
@@ -136,4 +136,3 @@ fn sums(answers: &[Answer], side: Side, title: &str) -> Result<Vec<Sums>, Error>
 fn pair(source: Vec<Sums>, target: Vec<Sums>) -> impl Iterator<Item = [Sums; 2]> {
     source.into_iter().zip(target).map(|(source, target)| [source, target])
 }
-

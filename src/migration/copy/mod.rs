@@ -86,17 +86,19 @@ impl Copy {
         let (mut attempt, mut begun, mut progress) = (1, Instant::now(), 0);
         let mut generation = 0;
         loop {
-            let error = match self.round(&mut snapshot, &mut generation, &mut progress_of(&mut attempt, &mut begun, &mut progress)).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
+            let error =
+                match self.round(&mut snapshot, &mut generation, &mut progress_of(&mut attempt, &mut begun, &mut progress)).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                };
             let pause = backoff.pause(attempt, begun.elapsed(), &mut rand::rng()).filter(|_| error.is_transient());
             let Some(pause) = pause else { return Err(error) };
             if matches!(error, Error::SnapshotLost { .. }) {
                 snapshot = None;
             }
             let report = error.to_report();
-            let reason = std::iter::once(&report.message).chain(report.causes.first()).map(String::as_str).collect::<Vec<_>>().join(" ");
+            let reason =
+                std::iter::once(&report.message).chain(report.causes.first()).map(String::as_str).collect::<Vec<_>>().join(" ");
             self.cx
                 .emit(EventKind::Retrying {
                     what: "copying the data".to_owned(),
@@ -167,7 +169,8 @@ impl Copy {
         let changed = self.reconcile(&finished, snapshot, generation).await?;
         if !changed.is_empty() {
             let names: Vec<String> = changed.iter().map(|position| self.tables[*position].name.human()).collect();
-            let message = format!("The application changed tables since they were copied; they are copied again: {}.", names.join(", "));
+            let message =
+                format!("The application changed tables since they were copied; they are copied again: {}.", names.join(", "));
             self.cx.emit(EventKind::Notice { message, warning: false }).await?;
         }
         let kept: Vec<Oid> = finished.iter().filter(|p| !changed.contains(p)).map(|p| self.tables[*p].oid).collect();
@@ -217,14 +220,22 @@ impl Copy {
         let groups = self.groups(ledger);
         self.announce(&groups, ledger).await?;
         let works: Vec<GroupWork> = groups.into_iter().map(|group| self.with_builds(group, ledger)).collect();
-        let plans: Vec<GroupPlan> = works.iter().map(|work| self.group_plan(work, ledger, self.is_to_verify(work, generation))).collect();
+        let plans: Vec<GroupPlan> =
+            works.iter().map(|work| self.group_plan(work, ledger, self.is_to_verify(work, generation))).collect();
         for (work, plan) in works.iter().zip(&plans) {
             *lock(&work.parts_left) = plan.copies.len();
             self.count_committed(work, ledger);
         }
         let round = self.new_round(Purpose::Copy, works, plans, self.method, held, generation);
         let id = held.id.clone();
-        let objects = large_objects::Copy { cx: &self.cx, source: &self.source, target: &self.target, snapshot: &id, generation, keep: self.keep };
+        let objects = large_objects::Copy {
+            cx: &self.cx,
+            source: &self.source,
+            target: &self.target,
+            snapshot: &id,
+            generation,
+            keep: self.keep,
+        };
         let objects = async {
             let done = objects.run(ledger).await;
             if done.is_err() {
@@ -235,7 +246,7 @@ impl Copy {
         let release = async {
             tokio::select! {
                 () = round.schedule.data_done().cancelled() => {}
-                () = round.schedule.stopped() => {}
+                () = round.schedule.stopped().cancelled() => {}
             }
         };
         let data = async {
@@ -261,7 +272,8 @@ impl Copy {
     /// Notes that all rows are there, and gives the snapshot up.
     async fn data_is_there(&self, snapshot: &mut Option<Snapshot>, generation: u32) -> Result<(), Error> {
         let mut conn = self.target.wire().await?;
-        let sql = format!("begin; set local synchronous_commit = on; {}; commit", ledger::note_mark(DATA_MARK, &generation.to_string()));
+        let sql =
+            format!("begin; set local synchronous_commit = on; {}; commit", ledger::note_mark(DATA_MARK, &generation.to_string()));
         conn.query(&sql).await.map_err(|error| Side::Target.failed("noting that all rows are there", error))?;
         *snapshot = None;
         self.cx.emit(EventKind::SnapshotReleased { generation }).await?;
@@ -421,9 +433,13 @@ impl Copy {
         while let Some(ended) = workers.join_next().await {
             let ended = ended.unwrap_or_else(|panic| {
                 round.schedule.stop();
-                Err(crate::engine::report::Report::new("internal", crate::engine::report::Exit::Bug, "A worker failed in a way that was not foreseen.")
-                    .with_cause(human(&panic.to_string()))
-                    .into())
+                Err(crate::engine::report::Report::new(
+                    "internal",
+                    crate::engine::report::Exit::Bug,
+                    "A worker failed in a way that was not foreseen.",
+                )
+                .with_cause(human(&panic.to_string()))
+                .into())
             });
             // A failure that stands for good says more than a lost connection that came of it.
             match (&result, &ended) {

@@ -90,7 +90,12 @@ impl Schedule {
         for group in 0..state.groups.len() {
             state.release(group);
         }
-        let schedule = Schedule { state: Mutex::new(state), changed: Notify::new(), data_done: CancellationToken::new(), stopped: CancellationToken::new() };
+        let schedule = Schedule {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            data_done: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        };
         schedule.after_change(&schedule.lock());
         schedule
     }
@@ -229,11 +234,10 @@ mod tests {
         };
         let schedule = Schedule::new(vec![small, gin]);
         let order = drain(&schedule);
-        assert_eq!(order[..3], [
-            Job::Copy { group: 1, part: 1 },
-            Job::Copy { group: 1, part: 0 },
-            Job::Build { group: 1, builds: vec![1] },
-        ]);
+        assert_eq!(
+            order[..3],
+            [Job::Copy { group: 1, part: 1 }, Job::Copy { group: 1, part: 0 }, Job::Build { group: 1, builds: vec![1] },]
+        );
         assert!(schedule.is_finished() && schedule.data_done().is_cancelled());
     }
 

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::script::{self, Entry};
 use crate::engine::report::{Exit, Report};
-use crate::migration::error::Error;
+use crate::migration::error::{Error, Side};
 use crate::pg::bridge::Bridge;
+use crate::pg::error::PgError;
 use crate::pg::tools::Tools;
 use crate::pg::types::SnapshotId;
 
@@ -52,18 +53,34 @@ pub fn exists(dir: &Path) -> bool {
 ///
 /// # Errors
 /// A pg_dump that cannot be run, fails, or hangs; or an interruption.
-pub async fn dump(tools: &Tools, bridge: &Bridge, snapshot: &SnapshotId, dir: &Path, cancel: &CancellationToken) -> Result<(), Error> {
+pub async fn dump(
+    tools: &Tools,
+    bridge: &Bridge,
+    snapshot: &SnapshotId,
+    dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
     let partial = dir.join("schema.dump.part");
     let mut command = child(&tools.pg_dump);
+    bridge.prepare(&mut command);
     command
-        .envs(bridge.env())
-        .args(["--format=custom", "--compress=0", "--no-password", "--no-blobs", "--quote-all-identifiers", "--lock-wait-timeout=60000"])
+        .args([
+            "--format=custom",
+            "--compress=0",
+            "--no-password",
+            "--no-blobs",
+            "--quote-all-identifiers",
+            "--lock-wait-timeout=60000",
+        ])
         .args(["--section=pre-data", "--section=post-data", "--exclude-schema=neon_migrate"])
         .arg(format!("--snapshot={}", snapshot.0))
         .arg("--file")
         .arg(&partial);
     let output = run(command, "pg_dump", cancel, Some(bridge)).await?;
     if !output.status.success() {
+        if let Some(error) = bridge.last_error() {
+            return Err(Side::Source.failed("reading the schema with pg_dump", PgError::Protocol(error.to_string())));
+        }
         return Err(tool_failed("pg_dump", "source-dump", Exit::Source, &output).into());
     }
     std::fs::rename(&partial, dir.join(ARCHIVE_FILE)).map_err(|error| Error::File { doing: "keeping the schema".to_owned(), error })
@@ -122,11 +139,7 @@ async fn restore(
         Ok(output) => output?,
         Err(_) => return Err(Report::new("schema-script", Exit::Bug, "pg_restore did not end within ten minutes.").into()),
     };
-    if output.status.success() {
-        Ok(output)
-    } else {
-        Err(tool_failed("pg_restore", "schema-script", Exit::Bug, &output).into())
-    }
+    if output.status.success() { Ok(output) } else { Err(tool_failed("pg_restore", "schema-script", Exit::Bug, &output).into()) }
 }
 
 /// A child that inherits nothing of ours that could hold a secret.
@@ -174,10 +187,10 @@ async fn run(mut command: Command, name: &str, cancel: &CancellationToken, bridg
 /// Ends when nothing came through the bridge for [`STALL_LIMIT`]; never without a bridge.
 async fn stalled(bridge: Option<&Bridge>) {
     let Some(bridge) = bridge else { return std::future::pending().await };
-    let mut seen = bridge.bytes();
+    let mut seen = bridge.bytes_to_child();
     loop {
         tokio::time::sleep(STALL_LIMIT).await;
-        let now = bridge.bytes();
+        let now = bridge.bytes_to_child();
         if now == seen {
             return;
         }

@@ -159,8 +159,8 @@ impl Types {
 /// formats of `send` functions are kept, because clients rely on them).
 fn exact_builtin(name: &str) -> Exact {
     Exact::Binary(match name {
-        "bool" | "int2" | "int4" | "oid" | "date" | "uuid" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xid" | "tid"
-        | "float4" | "float8" => return Exact::Value,
+        "bool" | "int2" | "int4" | "oid" | "date" | "uuid" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xid" | "tid" | "float4"
+        | "float8" => return Exact::Value,
         "text" | "varchar" | "name" => return Exact::Characters,
         "bytea" => return Exact::Bytes,
         "int8" => "int8send",

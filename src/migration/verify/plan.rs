@@ -273,10 +273,7 @@ mod tests {
     fn a_table_without_columns_is_counted() {
         let expr = hash_plan(&[], Method::Strict, false);
         assert_eq!(expr.method, Method::Counts);
-        assert_eq!(
-            table_sql(&QualifiedName::new("s", "t"), true, &expr, None),
-            "select count(*), null::numeric from only \"s\".\"t\""
-        );
+        assert_eq!(table_sql(&QualifiedName::new("s", "t"), true, &expr, None), "select count(*), null::numeric from only \"s\".\"t\"");
     }
 
     #[test]

@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::{Catalog, Table};
 use super::drill::{Side, differences};
 use super::plan::{
-    Column, CtidRange, HashExpr, KeyedSql, Method, Sums, compare, from_clause, hash_plan, parse_sums, record_hash, sums_sql,
-    table_sql,
+    Column, CtidRange, HashExpr, KeyedSql, Method, Sums, compare, from_clause, hash_plan, parse_sums, record_hash, sums_sql, table_sql,
 };
 use crate::engine::event::{TableVerdict, Verdict};
 use crate::pg::error::PgError;
@@ -281,13 +280,7 @@ fn not_evaluated(id: Oid, name: &QualifiedName, reason: String) -> TableVerdict 
 type Found = (usize, usize, Result<Sums, String>);
 
 /// Takes one piece after the other from the side's queue. The last session of a side that dies leaves pieces behind; `collect` sees that they are missing.
-async fn work(
-    client: &Client,
-    side: usize,
-    queue: &Mutex<VecDeque<Piece>>,
-    sender: mpsc::Sender<Found>,
-    cancel: &CancellationToken,
-) {
+async fn work(client: &Client, side: usize, queue: &Mutex<VecDeque<Piece>>, sender: mpsc::Sender<Found>, cancel: &CancellationToken) {
     let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
     while !cancel.is_cancelled() && !client.is_closed() {
         let Some(piece) = next() else { return };
