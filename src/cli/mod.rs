@@ -2,7 +2,7 @@
 
 pub mod args;
 pub mod argv;
-
+pub mod demo;
 pub mod exit;
 pub mod render;
 pub mod status;
@@ -39,6 +39,9 @@ pub fn main() -> ExitCode {
 
 /// Runs one command.
 async fn run(cli: Cli) -> Result<Exit, Report> {
+    if let Command::Demo(command) = &cli.command {
+        return demo::run(command, cli.talk.quiet).await;
+    }
     let name = match cli.command {
         Command::Copy(_) => "copy",
         Command::Verify(_) => "verify",

@@ -3,6 +3,7 @@
 //! Rows come from `generate_series` and a hash of their number, so nothing but a few kilobytes of SQL travels and no state is
 //! kept here. Whoever owns an empty database can load it; no superuser is needed. Rows first, then indexes and keys, as a loader should.
 
+pub mod load;
 mod rows;
 
 /// A piece of work for one round trip; it runs in one implicit transaction.

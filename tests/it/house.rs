@@ -9,7 +9,7 @@ use crate::support::child::Run;
 use crate::support::cluster::{Cluster, output};
 use crate::support::postgres::MAJORS;
 use crate::support::proxy::{Direction, Proxy};
-use crate::support::roles::owner_of;
+use crate::support::roles::{OWNER_PASSWORD, owner_of};
 
 #[tokio::test]
 async fn clusters_of_every_major_start_stop_and_survive_a_kill() {
@@ -117,6 +117,20 @@ async fn a_throttled_connection_is_as_slow_as_asked() {
     assert!(started.elapsed() >= Duration::from_millis(400), "100 kB at 200 kB/s took only {:?}", started.elapsed());
     proxy.cut();
     assert!(client.query("select 1", &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn the_demo_command_fills_an_empty_database_and_refuses_any_other() {
+    let cluster = Cluster::start(16).await;
+    let url = cluster.plain_owner("shop").await;
+    let load = || Run::new(["demo", "load", "--scale", "0.001"]).env("NEON_MIGRATE_SOURCE", &url).finish(Duration::from_secs(60));
+    let outcome = load().await.expect_code(0);
+    assert!(outcome.stdout.contains("index products_search"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("The sample shop is in"), "{}", outcome.stdout);
+    assert_eq!(cluster.query("shop", "select count(*) > 0 from shop.monthly_sales").await, "t");
+    let refused = load().await.expect_code(3);
+    assert!(refused.stderr.contains("not empty"), "{}", refused.stderr);
+    assert!(!format!("{outcome:?}{refused:?}").contains(OWNER_PASSWORD), "a password was shown");
 }
 
 #[tokio::test]
