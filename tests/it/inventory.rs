@@ -22,10 +22,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("alter table x.parent alter note drop not null", "column x.parent.note differs in not null"),
     ("revoke insert on x.parent from public", "table x.parent differs in grants"),
     ("alter table x.orders drop constraint to_parent", "constraint to_parent on x.orders is missing"),
-    (
-        "alter table x.refs alter id type bigint",
-        "column x.refs.id differs in type: on the source integer, on the target bigint",
-    ),
+    ("alter table x.refs alter id type bigint", "column x.refs.id differs in type: on the source integer, on the target bigint"),
     ("drop index x.orders_tags", "index x.orders_tags is missing"),
     ("select setval('x.loose', 43)", "sequence x.loose differs in last value: on the source 42, on the target 43"),
     // The rest, kind by kind.
