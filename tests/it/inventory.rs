@@ -22,10 +22,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("alter table x.parent alter note drop not null", "column x.parent.note differs in not null"),
     ("revoke insert on x.parent from public", "table x.parent differs in grants"),
     ("alter table x.orders drop constraint to_parent", "constraint to_parent on x.orders is missing"),
-    (
-        "alter table x.refs alter id type bigint",
-        "column x.refs.id differs in type: on the source integer, on the target bigint",
-    ),
+    ("alter table x.refs alter id type bigint", "column x.refs.id differs in type: on the source integer, on the target bigint"),
     ("drop index x.orders_tags", "index x.orders_tags is missing"),
     ("select setval('x.loose', 43)", "sequence x.loose differs in last value: on the source 42, on the target 43"),
     // The rest, kind by kind.
@@ -230,4 +227,22 @@ async fn what_was_announced_is_explained_and_nothing_else() {
     assert_eq!(unexplained, ["The index x.orders_tags is missing on the target."]);
     assert!(explained.iter().all(|(_, reason)| reason == "It was excluded."));
     assert!(comparison.not_compared.iter().any(|sentence| sentence.starts_with("Owners were not compared")));
+}
+
+/// What pg_dump carries over is no difference, and what it leaves out (settings of the database) is found.
+#[tokio::test]
+async fn a_dump_restored_differs_in_nothing_that_it_carries() {
+    for (from, to) in [(14, 14), (14, 18), (17, 18), (18, 18)] {
+        let (old, new) = tokio::join!(Cluster::start(from), Cluster::start(to));
+        let source = Inventory::load(&loaded(&old).await).await.unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let dump = old.pg_dump("postgres", &[]).await.replace("SET transaction_timeout = 0;", "");
+        std::fs::write(file.path(), dump).unwrap();
+        new.psql_file("postgres", file.path()).await;
+        let client = new.connect("postgres").await;
+        client.batch_execute(&session_sql()).await.unwrap();
+        let target = Inventory::load(&client).await.unwrap();
+        let found = sentences(&compare(&source, &target, EVERYTHING));
+        assert_eq!(found, ["The setting work_mem in the database is missing on the target."], "{from} → {to}");
+    }
 }

@@ -251,6 +251,7 @@ t" values ('te''n"ant', 0, '', true);
     let (_, verdicts) = compared((&cluster, "a"), (&cluster, "b"), Method::Counts).await;
     assert_eq!(of(&verdicts, "public.swapped").verdict, Verdict::Match, "counts cannot see it");
     assert_eq!(of(&verdicts, "public.many").verdict, Verdict::Mismatch);
+    assert_eq!(of(&verdicts, "public.many").differences.len(), 20);
 }
 
 #[tokio::test]
@@ -350,4 +351,53 @@ async fn a_lost_session_leaves_tables_not_evaluated() {
     let held = of(&verdicts, "public.held");
     assert_eq!(held.verdict, Verdict::NotEvaluated);
     assert!(held.reason.as_deref().unwrap().starts_with("The target could not be read"), "{held:?}");
+}
+
+#[tokio::test]
+async fn a_cancelled_comparison_ends_at_once_and_calls_nothing_equal() {
+    let cluster = Cluster::start(16).await;
+    two_databases(&cluster, "create table t (id int) partition by range (id); create table t1 partition of t default").await;
+    cluster.psql("b", "create table t2 partition of t for values from (1) to (2)").await;
+    let holder = cluster.connect("b").await;
+    holder.batch_execute("begin; lock table only t in access exclusive mode").await.unwrap();
+    let (a, b) = (sessions(&cluster, "a", 1).await, sessions(&cluster, "b", 1).await);
+    let cancel = CancellationToken::new();
+    let options = Options { method: Method::Hash, include: &|_| true, cancel: &cancel };
+    let stop = async {
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+        let waits = async || cluster.query("postgres", waiting).await == "1";
+        crate::support::poll::until_true(std::time::Duration::from_secs(30), "the comparison waits for the lock", waits).await;
+        cancel.cancel();
+    };
+    let verdicts = Mutex::new(Vec::new());
+    let run = verify::run(a, b, &options, |verdict: TableVerdict| verdicts.lock().unwrap().push(verdict));
+    let (result, ()) = tokio::join!(run, stop);
+    assert!(matches!(result, Err(verify::VerifyError::Cancelled)), "{result:?}");
+    assert!(verdicts.into_inner().unwrap().is_empty());
+}
+
+/// A role that owns its database and nothing else can compare, too; rows that a policy hides from it are not taken for compared.
+#[tokio::test]
+async fn the_owner_of_a_database_may_compare() {
+    let cluster = Cluster::start(18).await;
+    let url = cluster.neon_shaped_target("a").await;
+    let plain = cluster.plain_owner("b").await;
+    let mut sides = Vec::new();
+    for url in [url, plain] {
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let sql = "create table t (id int primary key); insert into t values (1);
+                   create table hidden (id int); alter table hidden enable row level security; alter table hidden force row level security";
+        client.batch_execute(sql).await.unwrap();
+        let inventory = neon_migrate::migration::inventory::Inventory::load(&client).await.unwrap();
+        assert!(inventory.objects.keys().any(|id| id.kind == "table" && id.name.ends_with('t')));
+        sides.push(vec![client]);
+    }
+    let (b, a) = (sides.pop().unwrap(), sides.pop().unwrap());
+    let verdicts = Mutex::new(Vec::new());
+    let options = Options { method: Method::Strict, include: &|_| true, cancel: &CancellationToken::new() };
+    let summary = verify::run(a, b, &options, |verdict: TableVerdict| verdicts.lock().unwrap().push(verdict)).await.unwrap();
+    assert_eq!((summary.matching, summary.not_evaluated), (1, 1));
+    let verdicts = verdicts.into_inner().unwrap();
+    assert!(of(&verdicts, "public.hidden").reason.as_deref().unwrap().contains("row-level security"), "{verdicts:#?}");
 }

@@ -17,7 +17,7 @@ select 'column' as kind,
        nullif(a.attcompression, '') as compression,
        nullif(a.attstattarget, -1) as statistics_target,
        array_to_string(a.attoptions, ', ') as options,
-       md5(a.attfdwoptions::text) as foreign_options_hash,
+       (select md5(string_agg(o, ',' order by o collate "C")) from unnest(a.attfdwoptions) o) as foreign_options_hash,
        nullif(a.attinhcount, 0) as inherited_times,
        case when a.attacl is not null then @grants_only(a.attacl, c.relowner)@ end as grants
   from pg_attribute a

@@ -29,7 +29,7 @@ select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' whe
           from pg_sequence s where s.seqrelid = c.oid) as parameters,
        (select quote_ident(a.attname) from pg_attribute a where a.attrelid = d.refobjid and a.attnum = d.refobjsubid) as owned_by_column,
        case when c.relkind = 'S' and has_sequence_privilege(c.oid, 'select') then pg_sequence_last_value(c.oid) end as last_value,
-       (select quote_ident(s.srvname) || coalesce(' options ' || md5(ft.ftoptions::text), '')
+       (select quote_ident(s.srvname) || coalesce(' options ' || (select md5(string_agg(o, ',' order by o collate "C")) from unnest(ft.ftoptions) o), '')
           from pg_foreign_table ft join pg_foreign_server s on s.oid = ft.ftserver where ft.ftrelid = c.oid) as server,
        (select t.spcname from pg_tablespace t where t.oid = c.reltablespace) as tablespace,
        pg_get_userbyid(c.relowner) as owner,
