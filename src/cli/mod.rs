@@ -2,7 +2,6 @@
 
 pub mod args;
 pub mod argv;
-
 pub mod exit;
 pub mod render;
 pub mod status;
@@ -31,7 +30,7 @@ pub fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(run(cli)).unwrap_or_else(|report| {
-        explain(&report);
+        render::print_report(&report);
         report.exit
     });
     ExitCode::from(exit.code())
@@ -39,22 +38,12 @@ pub fn main() -> ExitCode {
 
 /// Runs one command.
 async fn run(cli: Cli) -> Result<Exit, Report> {
+    render::set_color(cli.talk.color);
     let name = match cli.command {
         Command::Copy(_) => "copy",
         Command::Verify(_) => "verify",
-        Command::Status(_) => "status",
+        Command::Status(args) => return Ok(status::run(&args, &cli.talk)),
         Command::Demo(_) => "demo",
     };
     Err(Report::new("not-in-this-build", Exit::Usage, format!("The command {name} is not part of this build.")))
-}
-
-/// Shows a report.
-fn explain(report: &Report) {
-    anstream::eprintln!("{}", report.message);
-    for cause in &report.causes {
-        anstream::eprintln!("  Because: {cause}");
-    }
-    if let Some(fix) = &report.fix {
-        anstream::eprintln!("  What to do: {fix}");
-    }
 }

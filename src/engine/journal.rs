@@ -124,11 +124,6 @@ impl Journal {
         failure.map(|error| store_report(&self.0.dir, &error))
     }
 
-    /// A wake-up for every commit; it ends with the journal.
-    pub fn committed(&self) -> watch::Receiver<Committed> {
-        self.0.store.committed()
-    }
-
     /// Writes what is queued and closes the database. Subscriptions end after the last event.
     pub async fn close(&self) {
         let inner = Arc::clone(&self.0);

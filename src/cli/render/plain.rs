@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::event::{Event, EventKind, Outcome, TableState, TableVerdict, Verdict};
+use crate::engine::finding::Severity;
 use crate::engine::phase::Phase;
 use crate::engine::view::{TableView, View, milliseconds};
 
@@ -129,6 +130,17 @@ pub fn common(kind: &EventKind, view: &View, width: usize) -> Vec<Line> {
         EventKind::Notice { message, warning: true } => said(Paint::Warn, "warning", message),
         EventKind::Notice { message, warning: false } => labelled((Paint::Plain, "  "), message, width),
         _ => Vec::new(),
+    }
+}
+
+/// Whether an event is worth a line even for those who asked for quiet.
+pub fn needs_attention(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::StepFinished { outcome, .. } => *outcome == Outcome::Warning,
+        EventKind::FindingRaised { finding } => finding.severity > Severity::Note,
+        EventKind::Notice { warning, .. } => *warning,
+        EventKind::StepFailed { .. } | EventKind::Retrying { .. } | EventKind::LeftOut { .. } => true,
+        _ => false,
     }
 }
 

@@ -186,3 +186,17 @@ async fn events_that_are_emitted_together_are_durable_together() {
     assert_eq!(fold(&cx).await.builds.finished, 500);
     cx.emit_all(Vec::new()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_journal_that_fails_ends_the_run_and_the_process_is_told_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Cx::open(dir.path()).await.unwrap();
+    cx.emit(run_started()).await.unwrap();
+    let other = rusqlite::Connection::open(dir.path().join(journal::FILE)).unwrap();
+    other.execute_batch("create trigger full before insert on events begin select raise(abort, 'disk full'); end").unwrap();
+    let report = cx.emit(EventKind::PhaseFinished { phase: Phase::Copy }).await.unwrap_err();
+    assert_eq!((report.code.as_str(), report.exit), ("state-failed", Exit::State));
+    cx.cancel().cancelled().await;
+    assert_eq!(cx.finish(Exit::State, Some(report)).await.unwrap_err().code, "state-failed");
+    assert_eq!(fold(&cx).await.index, 1);
+}
