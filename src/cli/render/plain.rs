@@ -127,6 +127,7 @@ pub fn common(kind: &EventKind, view: &View, width: usize) -> Vec<Line> {
             report::finding(finding, width.saturating_sub(2)).into_iter().map(|line| Line::new("  ").join(line)).collect()
         }
         EventKind::LeftOut { kind, name, reason } => said(Paint::Warn, "left out", &format!("{kind} {}: {reason}", clean(name))),
+        EventKind::BegunAnew => vec![Line::new("  The target was emptied; the migration begins anew.")],
         EventKind::Notice { message, warning: true } => said(Paint::Warn, "warning", message),
         EventKind::Notice { message, warning: false } => labelled((Paint::Plain, "  "), message, width),
         _ => Vec::new(),

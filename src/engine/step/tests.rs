@@ -48,6 +48,23 @@ async fn a_step_that_was_done_is_not_done_again_until_it_is_forgotten() {
 }
 
 #[tokio::test]
+async fn an_emptied_target_makes_all_work_undone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut runs = 0;
+    let cx = Cx::open(dir.path()).await.unwrap();
+    cx.emit(run_started()).await.unwrap();
+    load(&cx, &mut runs).await.unwrap();
+    cx.emit(EventKind::BuildFinished { ids: vec![1, 2] }).await.unwrap();
+    cx.emit(EventKind::BuildFinished { ids: vec![2, 3] }).await.unwrap();
+    assert_eq!(fold(&cx).await.builds.finished, 3);
+    cx.begin_anew().await.unwrap();
+    let view = fold(&cx).await;
+    assert_eq!((view.builds.finished, view.steps.len(), view.runs), (0, 0, 1));
+    load(&cx, &mut runs).await.unwrap();
+    assert_eq!(runs, 2);
+}
+
+#[tokio::test]
 async fn a_step_that_fails_says_so_and_is_not_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let cx = Cx::open(dir.path()).await.unwrap();
