@@ -27,8 +27,8 @@ Begin here:
   neon-migrate copy              copies everything, and proves it
 
 Both take --source and --target; see neon-migrate copy --help for connection strings and examples.
-Exit codes: 0 done, 2 usage, 3 something must be mended first, 4 the two sides differ, 5 paused (run it again),
-6 source failed, 7 target failed, 8 another process is at it, 130 interrupted."
+Exit codes: 0 done, 2 usage, 3 something must be mended first, 4 the two sides differ, 5 paused and
+resumable, 6 source failed, 7 target failed, 8 another process is at it, 130 interrupted."
 )]
 pub struct Cli {
     /// What to do.
@@ -87,10 +87,21 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Copies a database once, completely, and proves it
+    ///
+    /// Looks at both ends first, and stops before anything is written if something stands in the way. Then creates the definitions,
+    /// copies the rows of one consistent moment, builds indexes and constraints, and compares both sides. The source may be in use
+    /// meanwhile; it is only read.
+    ///
+    /// If it is interrupted, even by a power cut, the same command with --resume goes on where it was.
     Copy(Box<CopyArgs>),
-    /// Compares two databases that nobody writes to
+    /// Compares two databases that nobody writes to, table by table
+    ///
+    /// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to,
+    /// rows may differ that were copied well: use it on databases at rest.
     Verify(VerifyArgs),
     /// Shows how a migration is doing, from another terminal
+    ///
+    /// It is the same view that the process at work shows. Nothing is changed.
     Status(StatusArgs),
     /// Makes a sample database to try things on
     #[command(subcommand)]
@@ -103,9 +114,9 @@ pub enum Command {
 pub struct Databases {
     /// Where the data is: a connection string
     ///
-    /// As libpq takes it: postgresql://user@host:5432/database?sslmode=verify-full, or "host=… dbname=…", or service=name. What is not said comes from PG*
-    /// variables, a service file and the password file ~/.pgpass. Prefer the environment or the password file for passwords: other users of this machine
-    /// can read the arguments of a command.
+    /// As libpq takes it: postgresql://user@host:5432/database?sslmode=verify-full, or "host=… dbname=…", or service=name. What is
+    /// not said comes from PG* variables, a service file and the password file ~/.pgpass. Prefer the environment or the password
+    /// file for passwords: other users of this machine can read the arguments of a command.
     #[arg(long, value_name = "URL", env = SOURCE_VARIABLE, hide_env_values = true)]
     pub source: ConnectionString,
 
@@ -120,8 +131,8 @@ pub struct Databases {
 pub struct Selection {
     /// Take only these: schema or schema.table, with * and ?; may be repeated
     ///
-    /// Names are written as the catalog holds them. A name with a dot or a star in it goes into double quotes: '"odd.schema".*'. A pattern that matches
-    /// nothing is an error.
+    /// Names are written as the catalog holds them. A name with a dot or a star in it goes into double quotes: '"odd.schema".*'. A
+    /// pattern that matches nothing is an error.
     #[arg(long, value_name = "PATTERN")]
     pub include: Vec<Pattern>,
 
@@ -137,21 +148,16 @@ impl Selection {
     }
 }
 
-/// Copies a database once, completely, and proves it.
-///
-/// Looks at both ends first and stops before anything is written if something stands in the way. Then creates the definitions, copies the rows
-/// of one consistent moment, builds indexes and constraints, and compares both sides. The source may be in use meanwhile; it is only read.
-///
-/// If it is interrupted, even by a power cut, the same command with --resume goes on where it was.
+/// What `copy` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   Look first; nothing is written:
-    neon-migrate copy --source postgresql://app@db.example.com/shop --target postgresql://ep-x.eu-central-1.aws.neon.tech/shop --dry-run
+    neon-migrate copy --dry-run --source service=shop --target postgresql://owner@ep-x.aws.neon.tech/shop
 
   Passwords in the environment, where other users cannot see them:
     export NEON_MIGRATE_SOURCE='postgresql://app:secret@db.example.com/shop?sslmode=verify-full'
-    export NEON_MIGRATE_TARGET='postgresql://owner:secret@ep-x.eu-central-1.aws.neon.tech/shop?sslmode=require'
+    export NEON_MIGRATE_TARGET='postgresql://owner:secret@ep-x.aws.neon.tech/shop?sslmode=require'
     neon-migrate copy
 
   One schema without its log tables, with 8 jobs:
@@ -174,7 +180,8 @@ pub struct CopyArgs {
     pub dry_run: bool,
 
     /// How many tables and indexes are worked on at once [default: by both servers and this machine]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "How to go about it")]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "How to go about \
+                                                                                                                 it")]
     pub jobs: Option<u32>,
 
     /// Copy tables larger than this in parts, such as 500MB or 2GB [default: by the plan]
@@ -186,7 +193,8 @@ pub struct CopyArgs {
     pub resume: bool,
 
     /// Remove everything in the target database first; asks for its name, which a script gives here
-    #[arg(long, value_name = "DATABASE", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "How to go about it")]
+    #[arg(long, value_name = "DATABASE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(help_heading = "How to go about it")]
     pub replace_target: Option<String>,
 
     /// Accept a target of an older major version than the source's
@@ -215,11 +223,11 @@ pub struct CopyArgs {
 #[command(next_help_heading = "This machine")]
 pub struct Machine {
     /// Where the state of migrations is kept [default: ~/.local/state/neon-migrate]
-    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR")]
+    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
 
     /// Where pg_dump and pg_restore are [default: looked for in PATH and the usual places]
-    #[arg(long, value_name = "DIR", env = crate::pg::tools::BIN_DIR_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = crate::pg::tools::BIN_DIR_VARIABLE, hide_env_values = true)]
     pub pg_bin_dir: Option<PathBuf>,
 }
 
@@ -236,10 +244,7 @@ pub enum Verify {
     Strict,
 }
 
-/// Compares two databases that nobody writes to, table by table.
-///
-/// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to, rows may differ that were
-/// copied well; use it on databases at rest.
+/// What `verify` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -262,7 +267,7 @@ pub struct VerifyArgs {
     pub verify: Verify,
 }
 
-/// Shows how a migration is doing: the same view that the process at work shows.
+/// What `status` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -277,7 +282,7 @@ pub struct StatusArgs {
     pub follow: bool,
 
     /// Where the state of migrations is kept [default: ~/.local/state/neon-migrate]
-    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR")]
+    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
 }
 

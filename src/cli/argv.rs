@@ -1,16 +1,17 @@
 //! Keeps passwords out of the process list.
 //!
-//! A program cannot take back what it was started with: the system shows the arguments of a process to everyone on the machine. What it can do is to replace
-//! itself by itself, with the connection strings moved from the arguments to the environment, which only the same user and root can read. The process id,
-//! the terminal and everything that is waiting for the process stay as they were. For a few milliseconds the password was to be seen, and
-//! it stays in the shell's history, so a notice says so.
+//! A program cannot take back what it was started with: the system shows the arguments of a process to everyone on the machine.
+//! What it can do is to replace itself by itself, with the connection strings moved from the arguments to the environment, which
+//! only the same user and root can read. The process id, the terminal and everything that is waiting for the process stay as they
+//! were. For a few milliseconds the password was to be seen, and it stays in the shell's history, so a notice says so.
 
 use std::ffi::{OsStr, OsString};
 
 use super::args::{SOURCE_VARIABLE, TARGET_VARIABLE};
 
 /// What is said to somebody who put a password on the command line.
-pub const NOTICE: &str = "A password was given on the command line, where it ends up in your shell's history and is visible to other users of this \
+pub const NOTICE: &str = "A password was given on the command line, where it ends up in your shell's history and is visible to \
+                          other users of this \
     machine for a moment. Put connection strings into NEON_MIGRATE_SOURCE and NEON_MIGRATE_TARGET, or passwords into ~/.pgpass.";
 
 /// The arguments without the connection strings that hold a password, and the variables that they move to.
@@ -20,8 +21,8 @@ struct Moved {
     variables: Vec<(&'static str, OsString)>,
 }
 
-/// Moves passwords from the arguments to the environment by starting this program anew in the same process. Returns only if there is nothing to move, or if the
-/// system refused, and then says whether a password is still in the arguments.
+/// Moves passwords from the arguments to the environment by starting this program anew in the same process. Returns only if there
+/// is nothing to move, or if the system refused, and then says whether a password is still in the arguments.
 #[cfg(unix)]
 pub fn hide_passwords() -> bool {
     use std::os::unix::process::CommandExt;
@@ -71,7 +72,8 @@ fn without_passwords(given: Vec<OsString>) -> Option<Moved> {
     if moved.variables.is_empty() { None } else { Some(moved) }
 }
 
-/// Whether a connection string holds a password: in the user part of a URI, as one of its parameters, or as `password=` or `sslpassword=`.
+/// Whether a connection string holds a password: in the user part of a URI, as one of its parameters, or as `password=` or
+/// `sslpassword=`.
 fn holds_password(value: &OsStr) -> bool {
     let text = value.to_string_lossy();
     if text.to_ascii_lowercase().contains("password") {

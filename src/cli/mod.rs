@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod argv;
+pub mod demo;
 pub mod exit;
 pub mod render;
 pub mod status;
@@ -43,7 +44,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
         Command::Copy(_) => "copy",
         Command::Verify(_) => "verify",
         Command::Status(args) => return Ok(status::run(&args, &cli.talk)),
-        Command::Demo(_) => "demo",
+        Command::Demo(command) => return demo::run(&command, cli.talk.quiet).await,
     };
     Err(Report::new("not-in-this-build", Exit::Usage, format!("The command {name} is not part of this build.")))
 }

@@ -1,6 +1,8 @@
 //! What can stop a migration, and how that is said.
 
+use crate::engine::cancel;
 use crate::engine::report::{Exit, Report};
+use crate::engine::step::ToReport;
 use crate::pg::error::PgError;
 use crate::pg::pump::PumpError;
 
@@ -71,6 +73,12 @@ impl From<Report> for Error {
     }
 }
 
+impl ToReport for Error {
+    fn to_report(&self) -> Report {
+        self.report()
+    }
+}
+
 impl Error {
     /// An error of the pump, while a table was copied.
     pub fn from_pump(error: PumpError, table: &str) -> Error {
@@ -107,9 +115,7 @@ impl Error {
                 format!("The source's snapshot was lost while {doing}, because the connection that held it ended."),
             )
             .with_fix(GO_ON),
-            Error::Interrupted => {
-                Report::new("interrupted", Exit::Interrupted, "Stopped on request. What is finished stays finished.").with_fix(GO_ON)
-            }
+            Error::Interrupted => cancel::interrupted(),
             Error::File { doing, error } => Report::new("state-file", Exit::Bug, format!("{} failed.", capitalised(doing)))
                 .with_cause(format!("{}.", capitalised(&error.to_string())))
                 .with_fix("Check that the state directory is writable and that its disk has room, then run the same command again."),

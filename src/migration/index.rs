@@ -14,10 +14,8 @@ use crate::pg::types::{Oid, ServerVersion};
 /// An index to be built, and the constraint to be attached afterwards.
 #[derive(Debug, Clone)]
 pub struct Build {
-    /// The archive's entry.
-    pub dump_id: u32,
-    /// `INDEX` or `CONSTRAINT`.
-    pub kind: String,
+    /// The archive's entry. Its statements build the index and attach the constraint in one go.
+    pub entry: Entry,
     /// Its name, for people.
     pub name: String,
     /// The table that it is on.
@@ -26,12 +24,17 @@ pub struct Build {
     pub create: String,
     /// The statements that make a constraint of it.
     pub attach: Option<String>,
-    /// The statements of the archive, which do both at once: for small tables.
-    pub whole: String,
     /// Its access method.
     pub access_method: String,
     /// How long it takes compared with others: bytes of the index on the source, weighted by access method.
     pub cost: u64,
+}
+
+impl Build {
+    /// The ledger's milestone for an index that was built and whose constraint is not yet attached.
+    pub fn mark(&self) -> String {
+        format!("built {}", self.entry.dump_id)
+    }
 }
 
 /// Takes the entries that are builds on the given tables out of the post-data entries.
@@ -48,13 +51,11 @@ pub fn builds(entries: &[&Entry], indexes: &[Index], tables: &[Table]) -> Vec<Bu
         let table = tables.get(&index.table)?;
         let (create, attach) = statements(entry, index, table);
         Some(Build {
-            dump_id: entry.dump_id,
-            kind: entry.kind.clone(),
+            entry: (*entry).clone(),
             name: index.name.human(),
             table: index.table,
             create,
             attach,
-            whole: entry.sql.clone(),
             access_method: index.access_method.clone(),
             cost: index.bytes.saturating_mul(weight(&index.access_method)) / 4,
         })
@@ -84,7 +85,8 @@ fn statements(entry: &Entry, index: &Index, table: &Table) -> (String, Option<St
     if constraint.is_temporal {
         return (entry.sql.clone(), None);
     }
-    let mut attach = format!("alter table only {} add constraint {} {kind} using index {}", table.name, constraint.name, index.name.name);
+    let mut attach =
+        format!("alter table only {} add constraint {} {kind} using index {}", table.name, constraint.name, index.name.name);
     if constraint.is_deferrable {
         attach.push_str(" deferrable");
     }

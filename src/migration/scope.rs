@@ -215,7 +215,12 @@ mod tests {
         }
 
         #[test]
-        fn an_excluded_table_is_never_in(include in "[ab*?]{1,4}", exclude in "[ab*?]{1,4}", schema in "[ab]{1,4}", table in "[ab]{1,4}") {
+        fn an_excluded_table_is_never_in(
+            include in "[ab*?]{1,4}",
+            exclude in "[ab*?]{1,4}",
+            schema in "[ab]{1,4}",
+            table in "[ab]{1,4}",
+        ) {
             let scope = scope(&[&include], &[&exclude]);
             if scope.exclude[0].matches(&schema, &table) {
                 prop_assert!(!scope.matches(&schema, &table));

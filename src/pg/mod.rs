@@ -1,6 +1,7 @@
 //! Postgres: connection strings, the dialer, the wire, the pump, the bridge and the catalogs. It knows nothing of migrations.
 
 pub mod auth;
+pub mod bridge;
 pub mod catalog;
 pub mod conninfo;
 pub mod dial;

@@ -1,8 +1,8 @@
 //! Finds pg_dump and pg_restore on this machine.
 //!
-//! pg_dump refuses servers newer than itself, so its major must be at least the source's. Both programs are taken from one directory:
-//! pg_restore reads no archive of a newer pg_dump. A directory that was named on purpose is the only one looked at; otherwise `PATH` comes
-//! first, in its order, and then the places where packages put the programs, newest major first.
+//! pg_dump refuses servers newer than itself, so its major must be at least the source's. Both programs are taken from one
+//! directory: pg_restore reads no archive of a newer pg_dump. A directory that was named on purpose is the only one looked at;
+//! otherwise `PATH` comes first, in its order, and then the places where packages put the programs, newest major first.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -118,8 +118,8 @@ fn first_places(search: &Search) -> Vec<PathBuf> {
     }
 }
 
-/// Where packages put the programs: Debian and Ubuntu, PGDG's RPMs, Alpine, Homebrew on both kinds of Mac, Postgres.app, MacPorts, and
-/// the installer of EDB.
+/// Where packages put the programs: Debian and Ubuntu, PGDG's RPMs, Alpine, Homebrew on both kinds of Mac, Postgres.app, MacPorts,
+/// and the installer of EDB.
 fn usual_places(root: &Path) -> Vec<PathBuf> {
     const PLACES: [(&str, &str, &str); 11] = [
         ("usr/lib/postgresql", "", "bin"),
@@ -168,7 +168,8 @@ async fn pair(pg_dump: PathBuf, pg_restore: PathBuf) -> Result<Tools, String> {
     }
 }
 
-/// Debian puts a Perl script before the real programs, which picks a version by rules of its own. The real ones are among the usual places.
+/// Debian puts a Perl script before the real programs, which picks a version by rules of its own. The real ones are among the usual
+/// places.
 fn is_debian_wrapper(program: &Path) -> bool {
     std::fs::canonicalize(program).is_ok_and(|real| real.ends_with("pg_wrapper"))
 }

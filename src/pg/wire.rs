@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::auth::{self, Session};
+use super::auth;
 use super::conninfo::Conninfo;
 use super::dial::Stream;
 use super::error::{PgError, ServerError};
@@ -56,7 +56,7 @@ impl Conn {
     /// Whatever keeps the connection from being made, or the settings from being accepted.
     pub async fn connect(info: &Conninfo, application_name: &str) -> Result<Conn, PgError> {
         let session = auth::login(info, &[("application_name", application_name), ("client_encoding", "UTF8")]).await?;
-        let version = server_version_num(&session);
+        let version = session.server_version().0;
         let mut conn = Conn { process_id: session.process_id, stream: session.stream, buffer: session.buffer, idle: true };
         conn.query(&session_settings(version)).await?;
         Ok(conn)
@@ -141,12 +141,6 @@ impl Conn {
         // The other side may be gone already, and then there is nobody to say good-bye to.
         let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
     }
-}
-
-fn server_version_num(session: &Session) -> u32 {
-    let text = session.parameters.get("server_version").map_or("", String::as_str);
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
-    numbers.next().unwrap_or(0) * 10_000 + numbers.next().unwrap_or(0)
 }
 
 /// A `CopyFail` message.

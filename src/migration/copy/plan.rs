@@ -29,9 +29,7 @@ impl CtidRange {
     pub fn cut(pages: u64, parts: u32) -> Vec<CtidRange> {
         let parts = u64::from(parts.max(1)).min(pages.max(1));
         let bound = |part: u64| pages * part / parts;
-        (0..parts)
-            .map(|part| CtidRange { from: bound(part), until: (part + 1 < parts).then(|| bound(part + 1)) })
-            .collect()
+        (0..parts).map(|part| CtidRange { from: bound(part), until: (part + 1 < parts).then(|| bound(part + 1)) }).collect()
     }
 }
 
@@ -98,10 +96,17 @@ pub fn copy_out(table: &Table, range: CtidRange) -> String {
     let whole = range.from == 0 && range.until.is_none();
     let format = format_option(table);
     match &table.config_condition {
-        Some(condition) => format!("copy (select {} from {} {condition}) to stdout with ({format})", select_list(table), table.name),
+        Some(condition) => {
+            format!("copy (select {} from {} {condition}) to stdout with ({format})", select_list(table), table.name)
+        }
         None if whole => format!("copy {}{} to stdout with ({format})", table.name, column_list(table)),
         None => {
-            format!("copy (select {} from only {} where {}) to stdout with ({format})", select_list(table), table.name, range.condition())
+            format!(
+                "copy (select {} from only {} where {}) to stdout with ({format})",
+                select_list(table),
+                table.name,
+                range.condition()
+            )
         }
     }
 }

@@ -75,6 +75,7 @@ pub struct Schedule {
     state: Mutex<State>,
     changed: Notify,
     data_done: CancellationToken,
+    stopped: CancellationToken,
 }
 
 impl Schedule {
@@ -89,7 +90,12 @@ impl Schedule {
         for group in 0..state.groups.len() {
             state.release(group);
         }
-        let schedule = Schedule { state: Mutex::new(state), changed: Notify::new(), data_done: CancellationToken::new() };
+        let schedule = Schedule {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            data_done: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        };
         schedule.after_change(&schedule.lock());
         schedule
     }
@@ -143,12 +149,18 @@ impl Schedule {
     /// No further job is handed out.
     pub fn stop(&self) {
         self.lock().stopped = true;
+        self.stopped.cancel();
         self.changed.notify_waiters();
     }
 
     /// Cancelled when nothing is left to copy or compare.
     pub fn data_done(&self) -> &CancellationToken {
         &self.data_done
+    }
+
+    /// Cancelled when no further job is handed out although some are left.
+    pub fn stopped(&self) -> &CancellationToken {
+        &self.stopped
     }
 
     /// Whether every job is finished.
@@ -222,11 +234,10 @@ mod tests {
         };
         let schedule = Schedule::new(vec![small, gin]);
         let order = drain(&schedule);
-        assert_eq!(order[..3], [
-            Job::Copy { group: 1, part: 1 },
-            Job::Copy { group: 1, part: 0 },
-            Job::Build { group: 1, builds: vec![1] },
-        ]);
+        assert_eq!(
+            order[..3],
+            [Job::Copy { group: 1, part: 1 }, Job::Copy { group: 1, part: 0 }, Job::Build { group: 1, builds: vec![1] },]
+        );
         assert!(schedule.is_finished() && schedule.data_done().is_cancelled());
     }
 

@@ -1,8 +1,8 @@
 //! What a check is, and how checks are run.
 //!
-//! A check is a small item: a code, what it looks at in words, where it looks, and a function that turns what it saw into findings. Each
-//! query runs in a read-only transaction of its own, so that a failing one spoils no other, and so that the settings it needs end
-//! with it: nothing is left behind on a backend that a pooler may hand to the application next.
+//! A check is a small item: a code, what it looks at in words, where it looks, and a function that turns what it saw into findings.
+//! Each query runs in a read-only transaction of its own, so that a failing one spoils no other, and so that the settings it needs
+//! end with it: nothing is left behind on a backend that a pooler may hand to the application next.
 
 use futures_util::future::{join_all, join3};
 use tokio_postgres::{Client, Row};
@@ -10,27 +10,9 @@ use tokio_postgres::{Client, Row};
 use super::facts::Facts;
 use super::{End, Options};
 use crate::engine::finding::{Finding, Severity};
+pub use crate::migration::error::Side;
 use crate::pg::error::PgError;
 use crate::pg::names::{Ident, human};
-
-/// One of the two ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// Where the data is.
-    Source,
-    /// Where it goes.
-    Target,
-}
-
-impl Side {
-    /// The word that people read, and the subject of a finding about the whole end.
-    pub fn word(self) -> &'static str {
-        match self {
-            Side::Source => "source",
-            Side::Target => "target",
-        }
-    }
-}
 
 /// What every check may know.
 pub(super) struct Context<'a> {
@@ -46,7 +28,7 @@ impl Context<'_> {
 }
 
 /// Turns rows into findings.
-type Evaluate = fn(&Context<'_>, Side, &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>;
+pub(super) type Evaluate = fn(&Context<'_>, Side, &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>;
 /// Turns the rows of the source and those of the target into findings.
 type EvaluatePair = fn(&Context<'_>, &[Row], &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>;
 
@@ -72,8 +54,8 @@ pub(super) enum Look {
     Pair { source: &'static str, target: &'static str, evaluate: EvaluatePair },
 }
 
-/// Runs checks side by side and gives their findings in the order of the checks. A check that could not see gives a finding that says so;
-/// a lost connection is an error, with the end that it belongs to.
+/// Runs checks side by side and gives their findings in the order of the checks. A check that could not see gives a finding that
+/// says so; a lost connection is an error, with the end that it belongs to.
 pub(super) async fn run(
     checks: &[Check],
     source: End<'_>,
@@ -105,16 +87,18 @@ async fn evaluate(check: &Check, source: End<'_>, target: End<'_>, cx: &Context<
     };
     match seen {
         Ok(findings) => Ok(findings),
-        Err(error @ (PgError::Server(_) | PgError::Protocol(_))) => Ok(vec![not_evaluated(check, side, &error)]),
+        Err(error @ (PgError::Server(_) | PgError::Protocol(_))) => {
+            Ok(vec![not_evaluated(check.code, side, check.about, &error.to_string(), check.grant)])
+        }
         Err(error) => Err((side, error)),
     }
 }
 
-/// The finding of a check that could not look.
-fn not_evaluated(check: &Check, side: Side, error: &PgError) -> Finding {
-    let sentence = format!("Not evaluated: it is not known {}, because {error}.", check.about);
-    Finding::new(check.code, Severity::Warning, side.word(), sentence, "What could not be looked at may be in order or not.")
-        .with_fix(check.grant)
+/// The finding of a check that could not look. `about` ends the sentence "it is not known …".
+pub(super) fn not_evaluated(code: &str, side: Side, about: &str, reason: &str, grant: &str) -> Finding {
+    let sentence = format!("Not evaluated: it is not known {about}, because {reason}.");
+    let why = "What could not be looked at may be in order or not.";
+    Finding::new(code, Severity::Warning, side.name(), sentence, why).with_fix(grant)
 }
 
 /// A transaction that writes nothing, waits for nobody, and sees no user's function in the place of a built-in one.

@@ -57,18 +57,20 @@ fn column_collations(cx: &Context<'_>, columns: &[Row], collations: &[Row]) -> R
         collations_word(&missing),
         missing.join(", ")
     );
-    let why = "A table cannot be created with a collation that the server does not know. Which ones it knows depends on its operating system.";
-    let fix = "Give the columns a collation that both have, on the source (alter table … alter column … type … collate …), use a target whose server has it, or leave \
+    let why = "A table cannot be created with a collation that the server does not know. Which ones it knows depends on its \
+               operating system.";
+    let fix = "Give the columns a collation that both have, on the source (alter table … alter column … type … collate …), use a \
+               target whose server has it, or leave \
                the tables out with --exclude.";
-    Ok(vec![Finding::new("E5", Severity::Blocker, Side::Target.word(), sentence, why).with_fix(fix).with_objects(objects)])
+    Ok(vec![Finding::new("E5", Severity::Blocker, Side::Target.name(), sentence, why).with_fix(fix).with_objects(objects)])
 }
 
 fn collations_word(missing: &[String]) -> &'static str {
     if missing.len() == 1 { "a collation" } else { "collations" }
 }
 
-/// Our sessions speak UTF8 with both servers, so both encodings must be convertible from and to it. All are but two: `SQL_ASCII`, which stands for
-/// bytes of unknown meaning, and `MULE_INTERNAL` (Postgres documentation, character set support).
+/// Our sessions speak UTF8 with both servers, so both encodings must be convertible from and to it. All are but two: `SQL_ASCII`,
+/// which stands for bytes of unknown meaning, and `MULE_INTERNAL` (Postgres documentation, character set support).
 fn encodings(cx: &Context<'_>) -> Vec<Finding> {
     let (source, target) = (cx.facts.source.encoding.as_str(), cx.facts.target.encoding.as_str());
     if source == target {
@@ -83,7 +85,8 @@ fn encodings(cx: &Context<'_>) -> Vec<Finding> {
         ("SQL_ASCII", _) => (
             Severity::Warning,
             format!("The source is in SQL_ASCII, which checks nothing, and the target is in {target}, which does."),
-            "Text goes over byte by byte. Rows whose bytes are not valid in the target's encoding are refused by it, and their table's copy stops.",
+            "Text goes over byte by byte. Rows whose bytes are not valid in the target's encoding are refused by it, and their \
+             table's copy stops.",
         ),
         (_, "SQL_ASCII") => (
             Severity::Warning,
@@ -105,10 +108,14 @@ fn encodings(cx: &Context<'_>) -> Vec<Finding> {
     if severity == Severity::Note {
         return vec![finding];
     }
+    // From 15 on a database takes its template's locale provider unless told, and only libc's C goes with SQL_ASCII.
+    let provider = if cx.facts.target.version.major() >= 15 { " locale_provider libc" } else { "" };
     let fix = match source {
-        "SQL_ASCII" => "Find out which encoding the bytes are in, and mend those that are not, before the migration; or use a target in SQL_ASCII:\n\
-                        create database \"migrated\" template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C';"
-            .to_owned(),
+        "SQL_ASCII" => format!(
+            "Find out which encoding the bytes are in, and mend those that are not, before the migration; or use a target in \
+             SQL_ASCII:\n\
+             create database \"migrated\" template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'{provider};"
+        ),
         _ => "Use a target in UTF8:\ncreate database \"migrated\" template template0 encoding 'UTF8';".to_owned(),
     };
     vec![finding.with_fix(fix)]
@@ -120,14 +127,17 @@ fn locales(cx: &Context<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let sentence = format!("The source sorts text by {}, the target by {}.", describe(source), describe(target));
-    let why = "Queries with order by may give another order, and text compares differently in ranges; nothing is lost. Text partition bounds are an exception: rows may \
+    let why = "Queries with order by may give another order, and text compares differently in ranges; nothing is lost. Text \
+               partition bounds are an exception: rows may \
                belong elsewhere.";
-    let fix = "Nothing, if your queries do not depend on the order. Otherwise create the target database with the source's locale (create database … template template0 \
+    let fix = "Nothing, if your queries do not depend on the order. Otherwise create the target database with the source's \
+               locale (create database … template template0 \
                locale …), where the target's server has it, or write collate into the queries that depend on it.";
     vec![Finding::new("E2", Severity::Warning, "target", sentence, why).with_fix(fix)]
 }
 
-/// What decides the order and the classes of characters. `C.UTF-8` and `C.utf8` are two spellings of one locale, and libc's `C` and `POSIX` are one.
+/// What decides the order and the classes of characters. `C.UTF-8` and `C.utf8` are two spellings of one locale, and libc's `C` and
+/// `POSIX` are one.
 fn order(locale: &Locale) -> (String, String, String) {
     let spelling = |name: &str| {
         let name = name.to_ascii_lowercase().replace("utf-8", "utf8");
@@ -150,7 +160,24 @@ fn describe(locale: &Locale) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Facts, Options};
     use super::*;
+
+    #[test]
+    fn each_pair_of_encodings_is_weighed() {
+        let weigh = |source: &str, target: &str| {
+            let mut facts = Facts::plain();
+            (facts.source.encoding, facts.target.encoding) = (source.to_owned(), target.to_owned());
+            let findings = encodings(&Context { facts: &facts, options: &Options::copy() });
+            findings.first().map(|finding| finding.severity)
+        };
+        assert_eq!(weigh("UTF8", "UTF8"), None);
+        assert_eq!(weigh("LATIN1", "UTF8"), Some(Severity::Note));
+        assert_eq!(weigh("UTF8", "LATIN1"), Some(Severity::Warning));
+        assert_eq!(weigh("SQL_ASCII", "UTF8"), Some(Severity::Warning));
+        assert_eq!(weigh("UTF8", "SQL_ASCII"), Some(Severity::Warning));
+        assert_eq!(weigh("MULE_INTERNAL", "UTF8"), Some(Severity::Blocker));
+    }
 
     fn libc(collate: &str) -> Locale {
         Locale { provider: "c".into(), collate: collate.into(), ctype: collate.into(), name: None }

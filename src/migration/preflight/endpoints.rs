@@ -43,10 +43,10 @@ pub(super) fn facts_check(code: &'static str, about: &'static str, evaluate: fn(
     Check { code, about, grant: "", look: Look::Facts(evaluate) }
 }
 
-/// Two databases are the same if their clusters have one system identifier, their oids are equal, and one running server
-/// answers at both ends. A copy of the data directory that runs as a primary of its own has the same identifier and oids, and is
-/// another database; its start differs. A standby is its primary's database, whenever it was started. Names of hosts say nothing: one server
-/// has many. Where a role may not see the identifier, the start of the server, in microseconds, stands for it.
+/// Two databases are the same if their clusters have one system identifier, their oids are equal, and one running server answers at
+/// both ends. A copy of the data directory that runs as a primary of its own has the same identifier and oids, and is another
+/// database; its start differs. A standby is its primary's database, whenever it was started. Names of hosts say nothing: one
+/// server has many. Where a role may not see the identifier, the start of the server, in microseconds, stands for it.
 fn same_database(cx: &Context<'_>) -> Vec<Finding> {
     let (source, target) = (&cx.facts.source, &cx.facts.target);
     let one_server = source.started_at_us == target.started_at_us;
@@ -67,7 +67,8 @@ fn same_database(cx: &Context<'_>) -> Vec<Finding> {
 fn standby(cx: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if cx.facts.source.in_recovery {
-        let why = "A standby cancels long reads when they stand in the way of replay, and a copy is one long read. It also cannot tell where its \
+        let why = "A standby cancels long reads when they stand in the way of replay, and a copy is one long read. It also \
+                   cannot tell where its \
                    snapshot stands in the WAL.";
         let fix = "Give the connection string of the primary as the source. On the standby, this shows its address: \
                    select sender_host, sender_port from pg_stat_wal_receiver; or promote the standby, if it is yours to promote:\n\
@@ -77,7 +78,8 @@ fn standby(cx: &Context<'_>) -> Vec<Finding> {
     }
     if cx.facts.target.in_recovery {
         let why = "Nothing can be written to a standby.";
-        let fix = "Give the connection string of the primary as the target, or promote the standby, if it is yours to promote:\nselect pg_promote();";
+        let fix = "Give the connection string of the primary as the target, or promote the standby, if it is yours to \
+                   promote:\nselect pg_promote();";
         let sentence = "The target is a standby.".to_owned();
         findings.push(Finding::new("A6", Severity::Blocker, "target", sentence, why).with_fix(fix));
     }
@@ -91,9 +93,9 @@ fn timeouts(cx: &Context<'_>) -> Vec<Finding> {
         if names.is_empty() {
             return None;
         }
-        let sentence = format!("Sessions on the {} begin with {}.", side.word(), names.join(", "));
+        let sentence = format!("Sessions on the {} begin with {}.", side.name(), names.join(", "));
         let why = "A copy is long; our sessions set these timeouts to 0 for themselves, and for nobody else.";
-        Some(Finding::new("A8", Severity::Note, side.word(), sentence, why))
+        Some(Finding::new("A8", Severity::Note, side.name(), sentence, why))
     };
     [Side::Source, Side::Target].into_iter().filter_map(of).collect()
 }
@@ -109,22 +111,23 @@ fn connections(cx: &Context<'_>) -> Vec<Finding> {
     let why =
         "Connections are limited by max_connections, by those kept for superusers, and by limits of the role and the database.";
     let free_words = count(free as usize, "free connection", "free connections");
-    let state = format!("The {} has {free_words} for this role (max_connections is {}, in use {})", side.word(), of.max, of.used);
+    let state = format!("The {} has {free_words} for this role (max_connections is {}, in use {})", side.name(), of.max, of.used);
     if cx.facts.jobs > 0 {
         let sentence =
             format!("{state}, so the migration runs with {} instead of {wanted}.", count(cx.facts.jobs as usize, "job", "jobs"));
-        return vec![Finding::new("A9", Severity::Note, side.word(), sentence, why)];
+        return vec![Finding::new("A9", Severity::Note, side.name(), sentence, why)];
     }
     let sentence = format!("{state}; a migration needs at least {}.", CONNECTIONS_BESIDE_JOBS + 1);
     let fix = format!(
-        "Close sessions that are not needed, or lift the limit on the {}. The first two lift limits of the role and the database, the last one needs a restart:\n\
+        "Close sessions that are not needed, or lift the limit on the {}. The first two lift limits of the role and the \
+         database, the last one needs a restart:\n\
          alter role {} connection limit -1;\nalter database {} connection limit -1;\nalter system set max_connections = {};",
-        side.word(),
+        side.name(),
         cx.role(side),
         crate::pg::names::Ident::new(&cx.facts.of(side).database),
         of.max + 20,
     );
-    vec![Finding::new("A9", Severity::Blocker, side.word(), sentence, why).with_fix(fix)]
+    vec![Finding::new("A9", Severity::Blocker, side.name(), sentence, why).with_fix(fix)]
 }
 
 const NAMES: &str = "
@@ -156,31 +159,39 @@ pub(super) async fn pooler(side: Side, end: End<'_>) -> Result<Vec<Finding>, (Si
         Some(second) => Some(share_backends(end.client, second).await.map_err(|error| (side, error))?),
         None => None,
     };
-    let why = "A pooler gives each transaction another backend: snapshots, settings and COPY streams get lost between them, and a migration \
+    let why = "A pooler gives each transaction another backend: snapshots, settings and COPY streams get lost between them, and \
+               a migration \
                needs sessions of its own.";
-    let fix = match end.direct_host {
-        Some(host) => format!("Connect to the server itself: use the host {host} in the connection string of the {}.", side.word()),
+    let fix = match end.pooled.and_then(|hint| hint.direct.as_ref()) {
+        Some(direct) => format!(
+            "Connect to the server itself: use host {}, port {} and user {} in the connection string of the {}.",
+            direct.host,
+            direct.port,
+            direct.user,
+            side.name()
+        ),
         None => format!(
-            "Connect to the server itself, not to the pooler: take the direct connection string of the {} from your provider's console (often \
-             the same host without -pooler, or port 5432 instead of 6543 or 6432).",
-            side.word()
+            "Connect to the server itself, not to the pooler: take the direct connection string of the {} from your provider's \
+             console (often the same host without -pooler, or port 5432 instead of 6543 or 6432).",
+            side.name()
         ),
     };
-    let (severity, sentence) = match (shared, end.direct_host) {
-        (Some(true), _) => (Severity::Blocker, format!("The {} is reached through a pooler that shares backends.", side.word())),
-        (None, Some(_)) => (Severity::Blocker, format!("The host of the {} is that of a pooler.", side.word())),
+    let name = side.name();
+    let (severity, sentence) = match (shared, end.pooled) {
+        (Some(true), _) => (Severity::Blocker, format!("The {name} is reached through a pooler that shares backends.")),
+        (None, Some(_)) => (Severity::Blocker, format!("The address of the {name} is that of a pooler.")),
         (Some(false), Some(_)) => {
-            (Severity::Warning, format!("The host of the {} is that of a pooler, which gives each session a backend.", side.word()))
+            (Severity::Warning, format!("The address of the {name} is that of a pooler, which gives each session a backend."))
         }
         (_, None) => return Ok(Vec::new()),
     };
-    Ok(vec![Finding::new("A4", severity, side.word(), sentence, why).with_fix(fix)])
+    Ok(vec![Finding::new("A4", severity, side.name(), sentence, why).with_fix(fix)])
 }
 
 /// Whether two sessions share backends.
 ///
-/// Poolers hand out the backend that was freed last. So while the second session holds a transaction open on it, the first one, asked again,
-/// is served by another backend, or by none. On a server itself a session keeps its backend.
+/// Poolers hand out the backend that was freed last. So while the second session holds a transaction open on it, the first one,
+/// asked again, is served by another backend, or by none. On a server itself a session keeps its backend.
 async fn share_backends(first: &Client, second: &Client) -> Result<bool, PgError> {
     for _ in 0..PROBES {
         let before = backend(first).await?;
@@ -202,7 +213,29 @@ async fn backend(client: &Client) -> Result<i32, PgError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Facts, Options};
     use super::*;
+
+    fn same(change: impl Fn(&mut Facts)) -> bool {
+        let mut facts = Facts::plain();
+        change(&mut facts);
+        !same_database(&Context { facts: &facts, options: &Options::copy() }).is_empty()
+    }
+
+    #[test]
+    fn one_server_and_one_oid_is_one_database() {
+        let one_cluster = |facts: &mut Facts| facts.target.system_identifier = facts.source.system_identifier.clone();
+        let one_server = |facts: &mut Facts| {
+            one_cluster(facts);
+            facts.target.started_at_us = facts.source.started_at_us;
+        };
+        assert!(same(one_server));
+        assert!(!same(|facts| (one_server(facts), facts.target.database_oid = 5).1));
+        assert!(!same(one_cluster), "a copied data directory that runs on its own is another database");
+        assert!(same(|facts| (one_cluster(facts), facts.source.in_recovery = true).1), "a standby is its primary's database");
+        assert!(same(|facts| (one_server(facts), facts.source.system_identifier = None).1));
+        assert!(!same(|facts| facts.source.system_identifier = None));
+    }
 
     #[test]
     fn jobs_fit_the_scarcer_side() {

@@ -39,7 +39,9 @@ fn missing_extensions(cx: &Context<'_>) -> Vec<Finding> {
         "The target does not offer {} of the source, so {left_out} left out together with everything that depends on {them}.",
         count(missing.len(), "extension", "extensions")
     );
-    let why = "Columns, functions and indexes that use an extension cannot exist without it. Each object that is left out is named in the plan and at the end.";
-    let fix = "Install the extension on the target's server, or ask the target's provider for it; or go without, if nothing important depends on it.";
+    let why = "Columns, functions and indexes that use an extension cannot exist without it. Each object that is left out is \
+               named in the plan and at the end.";
+    let fix = "Install the extension on the target's server, or ask the target's provider for it; or go without, if nothing \
+               important depends on it.";
     vec![Finding::new("D1", Severity::Warning, "target", sentence, why).with_fix(fix).with_objects(missing.clone())]
 }

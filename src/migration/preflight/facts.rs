@@ -1,6 +1,6 @@
 //! What preflight learned, for the phases that follow.
 
-use futures_util::future::{join, try_join3};
+use futures_util::future::{try_join, try_join3, try_join4};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, Row};
 
@@ -22,11 +22,12 @@ pub struct Facts {
     pub size: SourceSize,
     /// Extensions of the source that the target does not offer.
     pub missing_extensions: Vec<String>,
-    /// What the target held already.
-    pub target_content: TargetContent,
+    /// What the target held already; nothing if the role may not see it.
+    pub target_content: Option<TargetContent>,
     /// How many jobs both servers have connections for, at most as many as were wanted; 0 if not even one.
     pub jobs: u32,
-    /// Whether the target is Neon, or like it a server where the role is no superuser: owners, grants and other people's objects stay out.
+    /// Whether the target is Neon, or like it a server where the role is no superuser: owners, grants and other people's objects
+    /// stay out.
     pub neon_shaped: bool,
 }
 
@@ -111,8 +112,8 @@ pub struct Capabilities {
     pub create_temporary: bool,
     /// It may create event triggers: superusers may, and on Neon the members of `neon_superuser`.
     pub create_event_triggers: bool,
-    /// It may set `session_replication_role`, which keeps triggers and foreign keys still.
-    pub set_replication_role: bool,
+    /// It may set `session_replication_role`, which keeps triggers and foreign keys still. Asked of the target only.
+    pub set_replication_role: Option<bool>,
 }
 
 /// How many connections a server has to give.
@@ -146,8 +147,8 @@ pub struct SourceSize {
     pub tables: u64,
     /// Rows, as the last `analyze` estimated them.
     pub rows_estimate: u64,
-    /// Whether there are large objects.
-    pub large_objects: bool,
+    /// Whether there are large objects; nothing if the role may not see it.
+    pub large_objects: Option<bool>,
 }
 
 /// What the target held before the migration.
@@ -161,7 +162,8 @@ pub struct TargetContent {
     pub own_schema: bool,
 }
 
-/// One row about the server, the database and the role; only what every role may see. `to_jsonb` reads columns that not every major has.
+/// One row about the server, the database and the role; only what every role may see. `to_jsonb` reads columns that not every major
+/// has.
 const SERVER: &str = "
 select current_setting('server_version_num')::int4 as version,
        (extract(epoch from pg_postmaster_start_time()) * 1000000)::int8 as started_at_us,
@@ -175,7 +177,8 @@ select current_setting('server_version_num')::int4 as version,
        has_database_privilege(d.oid, 'CREATE') as create_in_database,
        has_database_privilege(d.oid, 'TEMP') as create_temporary,
        (select has_schema_privilege(n.oid, 'CREATE') from pg_namespace n where n.nspname = 'public') as create_in_public,
-       exists (select from pg_roles g where g.rolname = 'neon_superuser' and pg_has_role(g.oid, 'MEMBER')) as neon_superuser,
+       exists (select from pg_roles g where g.rolname = 'neon_superuser' and pg_has_role(g.oid, 'MEMBER'))
+         and exists (select from pg_settings where name ~ '^neon\\.') as neon_superuser,
        current_setting('max_connections')::int4 as max_connections,
        current_setting('superuser_reserved_connections')::int4
          + coalesce(current_setting('reserved_connections', true), '0')::int4 as reserved,
@@ -198,7 +201,8 @@ select count(*)::int4 as used,
 
 const SYSTEM_IDENTIFIER: &str = "select system_identifier::text from pg_control_system()";
 
-/// Asks by trying: the setting ends with the statement's own transaction, and an error is the answer no.
+/// Asks by trying, because providers allow it in ways of their own: the setting ends with the statement's own transaction, and an
+/// error is the answer no. Servers log such errors, so the source, which is in use, is not asked.
 const REPLICATION_ROLE: &str = "select set_config('session_replication_role', 'replica', true)";
 
 /// `reset_val` is what the session began with, whatever it was set to since.
@@ -245,20 +249,22 @@ const PROVIDERS: [(&str, &str); 21] = [
 ];
 
 /// Learns about one end.
-pub(super) async fn server(client: &Client) -> Result<ServerFacts, PgError> {
-    let needed = try_join3(query_alone(client, SERVER), query_alone(client, SESSIONS), query_alone(client, FORCED));
-    let asked = join(query_alone(client, SYSTEM_IDENTIFIER), query_alone(client, REPLICATION_ROLE));
-    let (needed, (identifier, replication_role)) = join(needed, asked).await;
-    let (server, sessions, forced) = needed?;
-    let marks = query_alone(client, PROVIDER).await?;
-    let identifier = unless_refused(identifier)?.and_then(|rows| rows.first().and_then(|row| row.try_get(0).ok()));
-    let set_replication_role = unless_refused(replication_role)?.is_some();
+pub(super) async fn server(client: &Client, side: Side) -> Result<ServerFacts, PgError> {
+    let needed = try_join4(
+        query_alone(client, SERVER),
+        query_alone(client, SESSIONS),
+        query_alone(client, FORCED),
+        query_alone(client, PROVIDER),
+    );
+    let ((server, sessions, forced, marks), identifier) = try_join(needed, ask(client, SYSTEM_IDENTIFIER)).await?;
     let (Some(server), Some(sessions)) = (server.first(), sessions.first()) else {
         return Err(PgError::Protocol("no row about the connected role and database".to_owned()));
     };
     let mut facts = decode(server, connections(server, sessions)?)?;
-    facts.system_identifier = identifier;
-    facts.can.set_replication_role = set_replication_role;
+    facts.system_identifier = identifier.and_then(|rows| rows.first().and_then(|row| row.try_get(0).ok()));
+    if side == Side::Target {
+        facts.can.set_replication_role = Some(ask(client, REPLICATION_ROLE).await?.is_some());
+    }
     facts.provider = provider(&marks)?;
     for row in &forced {
         facts.forced.push(ForcedSetting { name: row.try_get("name")?, value: row.try_get("value")? });
@@ -266,16 +272,16 @@ pub(super) async fn server(client: &Client) -> Result<ServerFacts, PgError> {
     Ok(facts)
 }
 
-/// An answer that a server refused is no answer; anything else that fails is a failure.
-fn unless_refused(rows: Result<Vec<Row>, PgError>) -> Result<Option<Vec<Row>>, PgError> {
-    match rows {
+/// Asks what a server may refuse to answer; a refusal is no answer, anything else that fails is a failure.
+pub(super) async fn ask(client: &Client, query: &str) -> Result<Option<Vec<Row>>, PgError> {
+    match query_alone(client, query).await {
         Ok(rows) => Ok(Some(rows)),
         Err(PgError::Server(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn decode(row: &Row, connections: Connections) -> Result<ServerFacts, PgError> {
+fn decode(row: &Row, connections: Connections) -> Result<ServerFacts, tokio_postgres::Error> {
     let superuser: bool = row.try_get("rolsuper")?;
     Ok(ServerFacts {
         version: ServerVersion(unsigned(row.try_get::<_, i32>("version")?)),
@@ -304,7 +310,7 @@ fn decode(row: &Row, connections: Connections) -> Result<ServerFacts, PgError> {
             create_in_public: row.try_get("create_in_public")?,
             create_temporary: row.try_get("create_temporary")?,
             create_event_triggers: superuser || row.try_get::<_, bool>("neon_superuser")?,
-            set_replication_role: false,
+            set_replication_role: None,
         },
         connections,
         lock_slots: u64::try_from(row.try_get::<_, i64>("lock_slots")?).unwrap_or(0),
@@ -314,7 +320,7 @@ fn decode(row: &Row, connections: Connections) -> Result<ServerFacts, PgError> {
 }
 
 /// The least of what the server, the role and the database leave; a limit of -1 is none.
-fn connections(server: &Row, sessions: &Row) -> Result<Connections, PgError> {
+fn connections(server: &Row, sessions: &Row) -> Result<Connections, tokio_postgres::Error> {
     let superuser: bool = server.try_get("rolsuper")?;
     let max = server.try_get::<_, i32>("max_connections")?;
     let reserved = if superuser { 0 } else { server.try_get::<_, i32>("reserved")? };
@@ -335,33 +341,80 @@ fn unsigned(value: i32) -> u32 {
     u32::try_from(value).unwrap_or(0)
 }
 
-fn provider(marks: &[Row]) -> Result<Option<String>, PgError> {
+fn provider(marks: &[Row]) -> Result<Option<String>, tokio_postgres::Error> {
     let marks = marks.iter().map(|row| row.try_get::<_, String>("mark")).collect::<Result<Vec<_>, _>>()?;
     let known = PROVIDERS.iter().find(|(mark, _)| marks.iter().any(|seen| seen == mark));
     Ok(known.map(|(_, name)| (*name).to_owned()))
 }
 
-/// Sizes by statistics: the rows of leaf tables are counted, not those of partitioned parents; `reltuples` is -1 where nothing is known.
+/// Sizes by statistics: the rows of leaf tables are counted, not those of partitioned parents; `reltuples` is -1 where nothing is
+/// known.
 const SIZE: &str = "
 select count(*) filter (where c.relkind = 'r') as tables,
-       coalesce(sum(greatest(c.reltuples, 0)) filter (where c.relkind = 'r'), 0)::int8 as rows_estimate,
-       exists (select from pg_largeobject_metadata) as large_objects
+       coalesce(sum(greatest(c.reltuples, 0)) filter (where c.relkind = 'r'), 0)::int8 as rows_estimate
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
 
 const DATABASE_SIZE: &str = "select pg_database_size(current_database())";
 
+const LARGE_OBJECTS: &str = "select exists (select from pg_largeobject_metadata)";
+
 /// Learns how much there is to move.
 pub(super) async fn size(source: &Client) -> Result<SourceSize, PgError> {
-    let (size, bytes) = join(query_alone(source, SIZE), query_alone(source, DATABASE_SIZE)).await;
-    let bytes = unless_refused(bytes)?.and_then(|rows| rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()));
-    let size = size?;
+    let (size, bytes, large_objects) =
+        try_join3(query_alone(source, SIZE), ask(source, DATABASE_SIZE), ask(source, LARGE_OBJECTS)).await?;
+    let bytes = bytes.and_then(|rows| rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()));
     let Some(row) = size.first() else { return Ok(SourceSize::default()) };
     let number = |name: &str| row.try_get::<_, i64>(name).map(|n| u64::try_from(n).unwrap_or(0));
     Ok(SourceSize {
         database_bytes: bytes.and_then(|n| u64::try_from(n).ok()),
         tables: number("tables")?,
         rows_estimate: number("rows_estimate")?,
-        large_objects: row.try_get("large_objects")?,
+        large_objects: large_objects.and_then(|rows| rows.first().and_then(|row| row.try_get(0).ok())),
     })
+}
+
+#[cfg(test)]
+impl Facts {
+    /// Two plain servers of major 17 with nothing to say about them.
+    pub(super) fn plain() -> Facts {
+        let server = |identifier: &str, started_at_us: i64| ServerFacts {
+            version: ServerVersion(170_002),
+            system_identifier: Some(identifier.to_owned()),
+            started_at_us,
+            in_recovery: false,
+            database: "shop".into(),
+            database_oid: 16_384,
+            role: "owner".into(),
+            encoding: "UTF8".into(),
+            locale: Locale { provider: "c".into(), collate: "C.UTF-8".into(), ctype: "C.UTF-8".into(), name: None },
+            provider: None,
+            can: Capabilities {
+                superuser: false,
+                bypass_rls: false,
+                create_role: false,
+                create_database: false,
+                replication: false,
+                owns_database: true,
+                create_in_database: true,
+                create_in_public: Some(true),
+                create_temporary: true,
+                create_event_triggers: false,
+                set_replication_role: Some(false),
+            },
+            connections: Connections { max: 100, reserved: 3, used: 5, free: 92 },
+            lock_slots: 6400,
+            relations: 10,
+            forced: Vec::new(),
+        };
+        Facts {
+            source: server("1", 1),
+            target: server("2", 2),
+            size: SourceSize::default(),
+            missing_extensions: Vec::new(),
+            target_content: Some(TargetContent::default()),
+            jobs: 4,
+            neon_shaped: true,
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Preflight: looks at both ends before anything is written, and says what stands in the way.
 //!
-//! One file per family of checks, with the letters of `docs/guide/findings.md`. A new check is one [`check::Check`] in the list of its
-//! family. What could not be looked at is a finding of its own, never a pass. Nothing here writes: each query runs in a read-only
-//! transaction, and no setting outlives it.
+//! One file per family of checks, with the letters of `docs/guide/findings.md`. A new check is one [`check::Check`] in the list of
+//! its family. What could not be looked at is a finding of its own, never a pass. Nothing here writes: each query runs in a
+//! read-only transaction, and no setting outlives it.
 
 mod check;
 mod encoding;
@@ -28,6 +28,7 @@ pub use self::facts::{
 use super::scope::Scope;
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::{Exit, Report};
+use crate::pg::conninfo::PooledHint;
 use crate::pg::error::PgError;
 use crate::pg::tools::{Search, Tools};
 
@@ -39,15 +40,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct End<'a> {
     /// A connection.
     pub client: &'a Client,
-    /// A second connection made with the same string, which shows whether a pooler stands in between. Without it only the hint is used.
+    /// A second connection made with the same string, which shows whether a pooler stands in between. Without it only the hint is
+    /// used.
     pub second: Option<&'a Client>,
-    /// The host to use instead, if the host's name says that it is a pooler's.
-    pub direct_host: Option<&'a str>,
+    /// What the address says, if it is that of a pooler ([`crate::pg::conninfo::Conninfo::is_pooled_hint`]).
+    pub pooled: Option<&'a PooledHint>,
 }
 
 impl<'a> From<&'a Client> for End<'a> {
     fn from(client: &'a Client) -> Self {
-        End { client, second: None, direct_host: None }
+        End { client, second: None, pooled: None }
     }
 }
 
@@ -133,7 +135,7 @@ impl Preflight {
 
 /// Preflight could not be finished.
 #[derive(Debug, thiserror::Error)]
-#[error("looking at the {} failed: {error}", side.word())]
+#[error("looking at the {} failed: {error}", side.name())]
 pub struct Failure {
     /// The end that failed.
     pub side: Side,
@@ -146,7 +148,7 @@ impl Failure {
     /// What to tell a person.
     pub fn report(&self) -> Report {
         let exit = if self.side == Side::Source { Exit::Source } else { Exit::Target };
-        Report::new("preflight-failed", exit, format!("The {} could not be looked at.", self.side.word()))
+        Report::new("preflight-failed", exit, format!("The {} could not be looked at.", self.side.name()))
             .with_cause(format!("{}.", self.error))
             .with_fix("Nothing was written. See that the server is up and answers, and run the same command again.")
     }
@@ -196,8 +198,10 @@ fn checks(purpose: Purpose) -> Vec<Check> {
 }
 
 async fn learn(source: End<'_>, target: End<'_>, options: &Options) -> Result<Facts, (Side, PgError)> {
-    let on_source = try_join3(facts::server(source.client), facts::size(source.client), extensions::installed(source.client));
-    let on_target = try_join3(facts::server(target.client), target::content(target.client), extensions::available(target.client));
+    let on_source =
+        try_join3(facts::server(source.client, Side::Source), facts::size(source.client), extensions::installed(source.client));
+    let on_target =
+        try_join3(facts::server(target.client, Side::Target), target::content(target.client), extensions::available(target.client));
     let (on_source, on_target) = join(on_source, on_target).await;
     let (source, size, installed) = on_source.map_err(|error| (Side::Source, error))?;
     let (target, target_content, available) = on_target.map_err(|error| (Side::Target, error))?;
@@ -210,4 +214,31 @@ async fn learn(source: End<'_>, target: End<'_>, options: &Options) -> Result<Fa
         missing_extensions: installed.into_iter().filter(|name| !available.contains(name)).collect(),
         target_content,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_explained_in_the_guide() {
+        let guide = include_str!("../../../docs/guide/findings.md");
+        let listed = [Purpose::Copy, Purpose::Verify].into_iter().flat_map(checks).map(|check| check.code);
+        for code in listed.chain(["A4", "B2", "I4"]) {
+            assert!(guide.lines().any(|line| line == format!("### {code}")), "docs/guide/findings.md does not explain {code}");
+        }
+    }
+
+    #[test]
+    fn one_blocker_is_told_in_full_and_several_by_name() {
+        let mut preflight = Preflight { findings: Vec::new(), facts: Facts::plain(), tools: None };
+        assert_eq!(preflight.refusal(), None);
+        let blocker = |n: u32| Finding::new("C3", Severity::Blocker, "source", format!("Sentence {n}."), "Why.").with_fix("Fix.");
+        preflight.findings.push(blocker(1));
+        let report = preflight.refusal().unwrap_or_else(|| unreachable!("there is a blocker"));
+        assert_eq!((report.message.as_str(), report.fix.as_deref(), report.exit), ("Sentence 1.", Some("Fix."), Exit::Blockers));
+        preflight.findings.push(blocker(2));
+        let report = preflight.refusal().unwrap_or_else(|| unreachable!("there are blockers"));
+        assert_eq!(report.causes, ["Sentence 1.", "Sentence 2."]);
+    }
 }

@@ -1,14 +1,14 @@
 //! Family C: what the roles may do.
 //!
-//! Privileges are asked of the server, so that memberships, `public` and predefined roles such as `pg_read_all_data` count as they do when
-//! the work is done. Objects out of scope are not asked for.
+//! Privileges are asked of the server, so that memberships, `public` and predefined roles such as `pg_read_all_data` count as they
+//! do when the work is done. Objects out of scope are not asked for.
 
 use std::collections::BTreeSet;
 
 use tokio_postgres::Row;
 
 use super::Purpose;
-use super::check::{Check, Context, Look, Side, count, fix_sql, qualified};
+use super::check::{Check, Context, Evaluate, Look, Side, count, fix_sql, qualified};
 use super::endpoints::facts_check;
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::{Ident, human};
@@ -34,13 +34,7 @@ fn readable(side: Side) -> Vec<Check> {
     ]
 }
 
-fn rows(
-    code: &'static str,
-    about: &'static str,
-    side: Side,
-    query: &'static str,
-    evaluate: fn(&Context<'_>, Side, &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error>,
-) -> Check {
+fn rows(code: &'static str, about: &'static str, side: Side, query: &'static str, evaluate: Evaluate) -> Check {
     let grant =
         "Use a role that may read the system catalogs, as every role may by default, and see that the server answers within 20 s.";
     Check { code, about, grant, look: Look::Rows { side, query, evaluate } }
@@ -65,11 +59,11 @@ fn schemas(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>, t
         "The role {} may not use {} of the {}.",
         human(role.as_str()),
         count(names.len(), "schema", "schemas"),
-        side.word()
+        side.name()
     );
     let why = "Nothing in a schema can be read without the right to use the schema.";
-    let finding = Finding::new("C3", Severity::Blocker, side.word(), sentence, why);
-    let fix = fix_sql(&format!("Execute this on the {} as the owner of the schemas or a superuser", side.word()), &sql);
+    let finding = Finding::new("C3", Severity::Blocker, side.name(), sentence, why);
+    let fix = fix_sql(&format!("Execute this on the {} as the owner of the schemas or a superuser", side.name()), &sql);
     Ok(vec![finding.with_fix(fix).with_objects(names.iter().map(|name| human(name)).collect())])
 }
 
@@ -113,19 +107,21 @@ fn relations(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>,
         "The role {} may not read {} of the {}.",
         human(role.as_str()),
         count(objects.len(), "object", "objects"),
-        side.word()
+        side.name()
     );
-    let why = "What cannot be read cannot be copied, and pg_dump stops at the first table that it may not lock. Grants on single columns do not help.";
+    let why = "What cannot be read cannot be copied, and pg_dump stops at the first table that it may not lock. Grants on single \
+               columns do not help.";
     let words = format!(
         "Execute this on the {} as the owner of the objects or a superuser (or grant pg_read_all_data, which covers all of them)",
-        side.word()
+        side.name()
     );
     Ok(vec![
-        Finding::new("C4", Severity::Blocker, side.word(), sentence, why).with_fix(fix_sql(&words, &sql)).with_objects(objects),
+        Finding::new("C4", Severity::Blocker, side.name(), sentence, why).with_fix(fix_sql(&words, &sql)).with_objects(objects),
     ])
 }
 
-/// The function that would answer this exists from 18 on only, so the access lists are read. An empty list means that only the owner may read.
+/// The function that would answer this exists from 18 on only, so the access lists are read. An empty list means that only the
+/// owner may read.
 const LARGE_OBJECTS: &str = "
 select m.oid::text
   from pg_largeobject_metadata m, pg_roles r
@@ -153,7 +149,7 @@ fn large_objects(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Findi
         crate::pg::names::literal(role.as_str())
     );
     let fix = fix_sql("Execute this on the source as the owner of the large objects or a superuser", &[sql]);
-    Ok(vec![Finding::new("C4", Severity::Blocker, side.word(), sentence, why).with_fix(fix).with_objects(objects)])
+    Ok(vec![Finding::new("C4", Severity::Blocker, side.name(), sentence, why).with_fix(fix).with_objects(objects)])
 }
 
 /// Policies bind everyone but superusers, roles with `bypassrls`, and the owner of the table unless it is forced on the owner too.
@@ -180,15 +176,15 @@ fn row_security(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Findin
     let role = cx.role(side);
     let tables = count(objects.len(), "table", "tables");
     let sentence =
-        format!("Row-level security may hide rows of {tables} of the {} from the role {}.", side.word(), human(role.as_str()));
+        format!("Row-level security may hide rows of {tables} of the {} from the role {}.", side.name(), human(role.as_str()));
     let why =
         "Rows that a policy hides are not copied and not compared, and nothing else would tell: they would be lost in silence.";
     let words = format!(
         "Execute this on the {} as a superuser or as a role that may give bypassrls, and take it back afterwards",
-        side.word()
+        side.name()
     );
     let fix = fix_sql(&words, &[format!("alter role {role} bypassrls;")]);
-    Ok(vec![Finding::new("C6", Severity::Blocker, side.word(), sentence, why).with_fix(fix).with_objects(objects)])
+    Ok(vec![Finding::new("C6", Severity::Blocker, side.name(), sentence, why).with_fix(fix).with_objects(objects)])
 }
 
 fn create(cx: &Context<'_>) -> Vec<Finding> {
@@ -210,7 +206,8 @@ fn create(cx: &Context<'_>) -> Vec<Finding> {
     let what: Vec<&str> = lacks.iter().map(|(_, what, _)| *what).collect();
     let sql: Vec<String> = lacks.iter().map(|(.., sql)| sql.clone()).collect();
     let sentence = format!("On the target the role {} may not {}.", human(role.as_str()), what.join(" and not "));
-    let why = "The migration creates the source's schemas and tables there. From Postgres 15 on only its owner may create in the schema public.";
+    let why = "The migration creates the source's schemas and tables there. From Postgres 15 on only its owner may create in the \
+               schema public.";
     let fix = fix_sql("Execute this in the target database as its owner or a superuser", &sql);
     vec![Finding::new("C9", Severity::Blocker, "target", sentence, why).with_fix(fix)]
 }

@@ -2,9 +2,9 @@
 
 use tokio_postgres::Client;
 
-use super::check::{Check, Context, count, qualified, query_alone};
+use super::check::{Check, Context, Side, count, not_evaluated, qualified, query_alone};
 use super::endpoints::facts_check;
-use super::facts::{OWN_SCHEMA, TargetContent};
+use super::facts::{OWN_SCHEMA, TargetContent, ask};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::error::PgError;
 use crate::pg::names::human;
@@ -13,21 +13,23 @@ pub(super) fn checks() -> Vec<Check> {
     vec![facts_check("I1", "whether the target is empty", not_empty)]
 }
 
-/// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is counted (the type of a table,
-/// the sequence of an identity column, a partition), provider's schemas, default privileges, and our own schema, which is looked for by name.
+/// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is
+/// counted (the type of a table, the sequence of an identity column, a partition), provider's schemas, default privileges, and our
+/// own schema, which is looked for by name.
 const CONTENT: &str = "
 with not_ours as (
   select oid from pg_namespace
    where nspname ~ '^pg_' or nspname in ('information_schema', 'neon', 'neon_auth', 'neon_migration', 'neon_migrate')
 ), part_of as (
-  select classid, objid from pg_depend where deptype in ('e', 'i', 'a')
+  select classid, objid from pg_depend where objsubid = 0 and deptype in ('e', 'i', 'a')
 ), objects as (
   select 'pg_class'::regclass as catalog, c.oid, c.relnamespace as namespace, c.relname::text as name,
-         case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'f' then 'foreign table'
-                        when 'c' then 'type' else 'table' end as kind
-    from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+         case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+                        when 'f' then 'foreign table' else 'table' end as kind
+    from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
   union all
-  select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, 'type' from pg_type t where t.typrelid = 0
+  select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, 'type' from pg_type t
+   where t.typrelid = 0 or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
   union all
   select 'pg_proc'::regclass, p.oid, p.pronamespace, p.proname::text, 'function' from pg_proc p
 ), found as (
@@ -48,9 +50,10 @@ select kind, schema, name, count(*) over () as total from found
 
 const OWN: &str = "select exists (select from pg_namespace where nspname = 'neon_migrate') as own";
 
-/// What the target holds.
-pub(super) async fn content(target: &Client) -> Result<TargetContent, PgError> {
-    let (rows, own) = futures_util::future::try_join(query_alone(target, CONTENT), query_alone(target, OWN)).await?;
+/// What the target holds; nothing if the role may not see it.
+pub(super) async fn content(target: &Client) -> Result<Option<TargetContent>, PgError> {
+    let (rows, own) = futures_util::future::try_join(ask(target, CONTENT), query_alone(target, OWN)).await?;
+    let Some(rows) = rows else { return Ok(None) };
     let mut content = TargetContent::default();
     for row in &own {
         content.own_schema = row.try_get("own")?;
@@ -65,12 +68,17 @@ pub(super) async fn content(target: &Client) -> Result<TargetContent, PgError> {
             None => format!("{kind} {name}"),
         });
     }
-    Ok(content)
+    Ok(Some(content))
 }
 
 /// Both what is there and what an earlier migration left are the user's to decide about; nothing is removed or added to unasked.
 fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
-    let content = &cx.facts.target_content;
+    let Some(content) = &cx.facts.target_content else {
+        let grant =
+            "Grant what every role has by default, in the target database:\ngrant select on pg_largeobject_metadata to public;";
+        let reason = "the server refused to show its objects or took longer than 20 s";
+        return vec![not_evaluated("I1", Side::Target, "whether the target is empty", reason, grant)];
+    };
     if cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
         return Vec::new();
     }
@@ -90,7 +98,8 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
         let sentence = format!("The target {} holds an earlier migration that did not end ({objects}).", human(database));
         let why = format!("Its schema {OWN_SCHEMA} says so. What it did may be of use, or in the way.");
         let fix = format!(
-            "Go on with it: repeat its command with --resume. Or begin anew: --replace-target={} removes everything in this database first.",
+            "Go on with it: repeat its command with --resume. Or begin anew: --replace-target={} removes everything in this \
+             database first.",
             shell_word(database)
         );
         return vec![with_objects(Finding::new("I4", Severity::Blocker, "target", sentence, &why).with_fix(fix))];
@@ -98,7 +107,8 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
     let sentence = format!("The target {} is not empty: it holds {objects}.", human(database));
     let why = "Rows would get mixed up with those of the source, and a copy into used tables could not be proved.";
     let fix = format!(
-        "Use an empty database, which you can create next to it (the first line below). If a migration into this one was interrupted, repeat its command with \
+        "Use an empty database, which you can create next to it (the first line below). If a migration into this one was \
+         interrupted, repeat its command with \
          --resume. If what is in it may go, --replace-target={} removes everything in this database first:\n\
          create database \"migrated\" template template0;",
         shell_word(database)

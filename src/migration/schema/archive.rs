@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::script::{self, Entry};
 use crate::engine::report::{Exit, Report};
-use crate::migration::error::Error;
+use crate::migration::error::{Error, Side};
 use crate::pg::bridge::Bridge;
-use crate::pg::tools::ClientTools;
+use crate::pg::error::PgError;
+use crate::pg::tools::Tools;
 use crate::pg::types::SnapshotId;
 
 /// How long pg_dump may go without a byte from the source.
@@ -48,22 +49,54 @@ pub fn exists(dir: &Path) -> bool {
     dir.join(ARCHIVE_FILE).is_file()
 }
 
+/// Removes what an earlier run left.
+///
+/// # Errors
+/// A file that cannot be removed.
+pub fn remove(dir: &Path) -> Result<(), Error> {
+    for name in [ARCHIVE_FILE, "schema.dump.part", "pre-data.sql", "post-data.sql"] {
+        match std::fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::File { doing: "removing files of the migration".to_owned(), error });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Has pg_dump write the schema, seen in the given snapshot, to the state directory. The file appears only when it is complete.
 ///
 /// # Errors
 /// A pg_dump that cannot be run, fails, or hangs; or an interruption.
-pub async fn dump(tools: &ClientTools, bridge: &Bridge, snapshot: &SnapshotId, dir: &Path, cancel: &CancellationToken) -> Result<(), Error> {
+pub async fn dump(
+    tools: &Tools,
+    bridge: &Bridge,
+    snapshot: &SnapshotId,
+    dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
     let partial = dir.join("schema.dump.part");
     let mut command = child(&tools.pg_dump);
+    bridge.prepare(&mut command);
     command
-        .envs(bridge.env())
-        .args(["--format=custom", "--compress=0", "--no-password", "--no-blobs", "--quote-all-identifiers", "--lock-wait-timeout=60000"])
+        .args([
+            "--format=custom",
+            "--compress=0",
+            "--no-password",
+            "--no-blobs",
+            "--quote-all-identifiers",
+            "--lock-wait-timeout=60000",
+        ])
         .args(["--section=pre-data", "--section=post-data", "--exclude-schema=neon_migrate"])
         .arg(format!("--snapshot={}", snapshot.0))
         .arg("--file")
         .arg(&partial);
     let output = run(command, "pg_dump", cancel, Some(bridge)).await?;
     if !output.status.success() {
+        if let Some(error) = bridge.last_error() {
+            return Err(Side::Source.failed("reading the schema with pg_dump", PgError::Protocol(error.to_string())));
+        }
         return Err(tool_failed("pg_dump", "source-dump", Exit::Source, &output).into());
     }
     std::fs::rename(&partial, dir.join(ARCHIVE_FILE)).map_err(|error| Error::File { doing: "keeping the schema".to_owned(), error })
@@ -73,14 +106,14 @@ pub async fn dump(tools: &ClientTools, bridge: &Bridge, snapshot: &SnapshotId, d
 ///
 /// # Errors
 /// A pg_restore that cannot be run or fails, or a script that cannot be read.
-pub async fn read(tools: &ClientTools, keep: Keep, dir: &Path, cancel: &CancellationToken) -> Result<Archive, Error> {
+pub async fn read(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken) -> Result<Archive, Error> {
     Ok(Archive {
         pre_data: section(tools, keep, dir, cancel, "pre-data").await?,
         post_data: section(tools, keep, dir, cancel, "post-data").await?,
     })
 }
 
-async fn section(tools: &ClientTools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
+async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
     let mut filter = vec![format!("--section={name}")];
     filter.extend(["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"].map(str::to_owned));
     if !keep.owners {
@@ -110,7 +143,7 @@ async fn section(tools: &ClientTools, keep: Keep, dir: &Path, cancel: &Cancellat
 }
 
 async fn restore(
-    tools: &ClientTools,
+    tools: &Tools,
     dir: &Path,
     cancel: &CancellationToken,
     filter: &[String],
@@ -122,11 +155,7 @@ async fn restore(
         Ok(output) => output?,
         Err(_) => return Err(Report::new("schema-script", Exit::Bug, "pg_restore did not end within ten minutes.").into()),
     };
-    if output.status.success() {
-        Ok(output)
-    } else {
-        Err(tool_failed("pg_restore", "schema-script", Exit::Bug, &output).into())
-    }
+    if output.status.success() { Ok(output) } else { Err(tool_failed("pg_restore", "schema-script", Exit::Bug, &output).into()) }
 }
 
 /// A child that inherits nothing of ours that could hold a secret.
@@ -174,10 +203,10 @@ async fn run(mut command: Command, name: &str, cancel: &CancellationToken, bridg
 /// Ends when nothing came through the bridge for [`STALL_LIMIT`]; never without a bridge.
 async fn stalled(bridge: Option<&Bridge>) {
     let Some(bridge) = bridge else { return std::future::pending().await };
-    let mut seen = bridge.bytes();
+    let mut seen = bridge.bytes_to_child();
     loop {
         tokio::time::sleep(STALL_LIMIT).await;
-        let now = bridge.bytes();
+        let now = bridge.bytes_to_child();
         if now == seen {
             return;
         }

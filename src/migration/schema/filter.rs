@@ -71,7 +71,9 @@ pub fn cascade(entries: &[&Entry], reasons: &mut BTreeMap<u32, String>) {
     let by_id: HashMap<u32, &Entry> = entries.iter().map(|e| (e.dump_id, *e)).collect();
     let mut queue: Vec<u32> = reasons.keys().copied().collect();
     while let Some(gone) = queue.pop() {
-        let because = by_id.get(&gone).map_or_else(String::new, |e| format!("It needs the {} {}, which is left out.", e.kind.to_lowercase(), e.name));
+        let because = by_id
+            .get(&gone)
+            .map_or_else(String::new, |e| format!("It needs the {} {}, which is left out.", e.kind.to_lowercase(), e.name));
         for dependent in dependents.get(&gone).into_iter().flatten() {
             if !reasons.contains_key(&dependent.dump_id) && needs(dependent, gone, &by_id) {
                 reasons.insert(dependent.dump_id, because.clone());
@@ -94,12 +96,8 @@ fn own_reason(entry: &Entry, unwanted: &Unwanted) -> Option<String> {
             Some("The target does not offer this extension.".to_owned())
         }
         // Comments on extensions and on the schema public belong to their owner, which on a managed server is the platform.
-        "COMMENT" if entry.name.starts_with("EXTENSION ") => {
-            Some("The comment comes with the extension.".to_owned())
-        }
-        "EVENT TRIGGER" if unwanted.event_triggers => {
-            Some("The target's role may not create event triggers.".to_owned())
-        }
+        "COMMENT" if entry.name.starts_with("EXTENSION ") => Some("The comment comes with the extension.".to_owned()),
+        "EVENT TRIGGER" if unwanted.event_triggers => Some("The target's role may not create event triggers.".to_owned()),
         _ if entry.class == class::RELATION && unwanted.excluded_relations.contains(&entry.oid) => {
             Some("It was excluded on the command line.".to_owned())
         }

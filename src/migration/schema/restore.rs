@@ -15,7 +15,8 @@ use crate::pg::error::{PgError, ServerError};
 use crate::pg::wire::Conn;
 
 /// What pg_restore's scripts expect of their session, beside what every session of ours has.
-pub const SESSION: &str = "set check_function_bodies = off; set xmloption = content; set client_min_messages = error; set synchronous_commit = off;
+pub const SESSION: &str =
+    "set check_function_bodies = off; set xmloption = content; set client_min_messages = error; set synchronous_commit = off;
     set default_tablespace = ''; set default_table_access_method = heap";
 
 /// A transaction takes at most this many entries, so that its locks fit a small `max_locks_per_transaction` …
@@ -90,11 +91,7 @@ async fn rollback(conn: &mut Conn) -> Result<(), Error> {
 }
 
 /// Creates the entries of a batch one by one; those that are refused are given back with the server's words.
-async fn create_singly(
-    conn: &mut Conn,
-    batch: &[&Entry],
-    told: &(dyn Fn(&[u32]) + Sync),
-) -> Result<BTreeMap<u32, String>, Error> {
+async fn create_singly(conn: &mut Conn, batch: &[&Entry], told: &(dyn Fn(&[u32]) + Sync)) -> Result<BTreeMap<u32, String>, Error> {
     let mut refused = BTreeMap::new();
     for entry in batch {
         if refused.keys().any(|gone| entry.depends_on.contains(gone)) {
@@ -120,7 +117,8 @@ async fn create_singly(
     Ok(refused)
 }
 
-fn refusal(error: &ServerError) -> String {
+/// What is said of an entry that the target refused.
+pub fn refusal(error: &ServerError) -> String {
     format!("The target refused it: {error}.")
 }
 

@@ -31,13 +31,14 @@ pub struct Table {
 }
 
 /// The tables and columns of one database.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// All relations with rows, the largest first.
     pub tables: Vec<Table>,
     /// The encoding of the database, such as `UTF8`.
     pub encoding: String,
     columns: HashMap<Oid, Vec<Column>>,
+    positions: HashMap<Oid, usize>,
 }
 
 impl Catalog {
@@ -51,8 +52,14 @@ impl Catalog {
             columns.entry(row.try_get(0)?).or_default().push(column);
         }
         let rows = client.query(include_str!("sql/tables.sql"), &[]).await?;
-        let tables = rows.iter().map(table).collect::<Result<_, _>>()?;
-        Ok(Catalog { tables, encoding, columns })
+        let tables: Vec<Table> = rows.iter().map(table).collect::<Result<_, _>>()?;
+        let positions = tables.iter().enumerate().map(|(position, table)| (table.oid, position)).collect();
+        Ok(Catalog { tables, encoding, columns, positions })
+    }
+
+    /// A table by its oid.
+    pub fn table(&self, oid: Oid) -> Option<&Table> {
+        self.positions.get(&oid).and_then(|position| self.tables.get(*position))
     }
 
     /// The columns of a table, in order.
@@ -67,7 +74,7 @@ impl Catalog {
     }
 }
 
-fn table(row: &tokio_postgres::Row) -> Result<Table, PgError> {
+fn table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error> {
     let condition: Option<String> = row.try_get("condition")?;
     let key: Option<Vec<String>> = row.try_get("key")?;
     Ok(Table {
@@ -152,8 +159,8 @@ impl Types {
 /// formats of `send` functions are kept, because clients rely on them).
 fn exact_builtin(name: &str) -> Exact {
     Exact::Binary(match name {
-        "bool" | "int2" | "int4" | "oid" | "date" | "uuid" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xid" | "tid" | "float4"
-        | "float8" => return Exact::Value,
+        "bool" | "int2" | "int4" | "oid" | "date" | "uuid" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xid" | "tid"
+        | "float4" | "float8" => return Exact::Value,
         "text" | "varchar" | "name" => return Exact::Characters,
         "bytea" => return Exact::Bytes,
         "int8" => "int8send",

@@ -24,7 +24,6 @@ mod state;
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A session that is logged in and ready for its first query.
-#[derive(Debug)]
 pub struct Session {
     /// The connection.
     pub stream: Stream,
@@ -38,6 +37,12 @@ pub struct Session {
     pub secret_key: Vec<u8>,
     /// The connection information, narrowed to the server and the address that were reached.
     pub reached: Conninfo,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("reached", &self.reached).field("process_id", &self.process_id).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -83,7 +88,7 @@ fn version_num(text: &str) -> Option<u32> {
 }
 
 /// Cancels what a session is doing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Canceller {
     reached: Conninfo,
     process_id: i32,
@@ -94,6 +99,22 @@ impl Canceller {
     /// Sends the cancel request on a connection of its own. The server does not say whether it had an effect.
     pub async fn cancel(&self) -> Result<(), PgError> {
         cancel(&self.reached, self.process_id, &self.secret_key).await
+    }
+
+    /// Whether a cancel request with this process id and key is meant for the session.
+    pub(in crate::pg) fn is_for(&self, process_id: i32, secret_key: &[u8]) -> bool {
+        self.process_id == process_id && self.secret_key == secret_key
+    }
+
+    pub(in crate::pg) fn is_same(&self, other: &Canceller) -> bool {
+        self.is_for(other.process_id, &other.secret_key)
+    }
+}
+
+impl std::fmt::Debug for Canceller {
+    /// Without the key: whoever has it can cancel.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Canceller").field("reached", &self.reached).field("process_id", &self.process_id).finish_non_exhaustive()
     }
 }
 

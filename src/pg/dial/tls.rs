@@ -204,8 +204,10 @@ fn common_name_fits(der: &[u8], server_name: &ServerName<'_>) -> bool {
         return false;
     }
     // The last common name counts, as in OpenSSL's most specific one; 2.5.4.3 is its object identifier.
-    let names = certificate.subject.0.iter().flat_map(|rdn| rdn.0.iter()).filter(|part| part.oid.to_string() == "2.5.4.3");
-    let Some(name) = names.last().and_then(|part| std::str::from_utf8(part.value.value()).ok()) else { return false };
+    let mut parts = certificate.subject.0.iter().flat_map(|rdn| rdn.0.iter());
+    let common_name =
+        parts.rfind(|part| part.oid.to_string() == "2.5.4.3").and_then(|part| std::str::from_utf8(part.value.value()).ok());
+    let Some(name) = common_name else { return false };
     let (name, wanted) = (name.to_ascii_lowercase(), wanted.as_ref().to_ascii_lowercase());
     match name.strip_prefix("*.") {
         Some(suffix) => wanted.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == suffix),
