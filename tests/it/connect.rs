@@ -8,6 +8,7 @@ use neon_migrate::pg::error::PgError;
 use neon_migrate::pg::{auth, sql};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::cluster::{Cluster, ServerCerts};
 use crate::support::postgres::{MAJORS, SUPERUSER, SUPERUSER_PASSWORD};
@@ -333,6 +334,21 @@ async fn what_does_not_work_is_explained() {
         assert!(sentence.contains(words), "{sentence}");
         assert_eq!(error.is_transient(), transient, "{sentence}");
         assert!(started.elapsed() < Duration::from_secs(8), "{text} took {:?}", started.elapsed());
+    }
+    // A web server answers both the request for TLS and the startup packet with words of its own.
+    let web = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let web_port = web.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = web.accept().await {
+            let mut request = [0; 8];
+            let _ = stream.read_exact(&mut request).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    for mode in ["disable", "require"] {
+        let error =
+            sql::connect(&info(&format!("postgres://u:p@127.0.0.1:{web_port}/d?sslmode={mode}")), "tests").await.unwrap_err();
+        assert_eq!(refusal(&error).0, "not-postgres", "{error}");
     }
     // A resolver that cannot reach a name server does not know that the name is wrong.
     let error = sql::connect(&info("postgres://u:p@no-such-host.invalid/d"), "tests").await.unwrap_err();

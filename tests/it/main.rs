@@ -1,15 +1,13 @@
 //! The integration tests: one binary, a module per story.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod bridge;
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod connect;
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod house;
-#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod inventory;
 mod preflight;
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod usage;
+mod verify;

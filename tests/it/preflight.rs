@@ -4,6 +4,7 @@ use neon_migrate::engine::finding::{Finding, Severity};
 use neon_migrate::engine::report::Exit;
 use neon_migrate::migration::preflight::{self, End, Options, Preflight, Purpose};
 use neon_migrate::migration::scope::Scope;
+use neon_migrate::pg::conninfo::{Direct, PooledHint};
 use neon_migrate::pg::tools::Search;
 use tokio_postgres::Client;
 
@@ -469,15 +470,19 @@ async fn a_pooler_is_seen_by_what_it_does_and_by_its_name() {
         let target = cluster.neon_shaped_target("dst").await;
         let (first, second) = (connect(&pooler.url()).await, connect(&pooler.url()).await);
         let (direct, direct_too) = (connect(&target).await, connect(&target).await);
-        let target_end = End { client: &direct, second: Some(&direct_too), direct_host: None };
+        let hint = PooledHint {
+            explanation: String::new(),
+            direct: Some(Direct { host: "db.example.com".into(), port: 5432, user: "u".into() }),
+        };
+        let target_end = End { client: &direct, second: Some(&direct_too), pooled: None };
 
-        let pooled = End { client: &first, second: Some(&second), direct_host: Some("db.example.com") };
+        let pooled = End { client: &first, second: Some(&second), pooled: Some(&hint) };
         let found = preflight::run(pooled, target_end, &options()).await.unwrap();
         let finding = only(&found, "A4");
         assert_eq!((finding.severity, finding.subject.as_str()), (Severity::Blocker, "source"));
-        assert!(finding.fix.as_ref().unwrap().contains("use the host db.example.com"));
+        assert!(finding.fix.as_ref().unwrap().contains("use host db.example.com, port 5432 and user u"));
 
-        let by_name = End { client: &direct, second: None, direct_host: Some("db.example.com") };
+        let by_name = End { client: &direct, second: None, pooled: Some(&hint) };
         let found = preflight::run(End::from(&first), by_name, &options()).await.unwrap();
         assert_eq!(only(&found, "A4").subject, "target");
         let by_name_only = End { second: Some(&direct_too), ..by_name };

@@ -23,7 +23,8 @@ use std::time::Instant;
 use self::plan::Group;
 use self::schedule::{GroupPlan, Schedule};
 use self::snapshot::Snapshot;
-use self::worker::{GroupWork, Purpose, Round, lock};
+pub(super) use self::worker::lock;
+use self::worker::{GroupWork, Purpose, Round};
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use super::index::Build;
@@ -349,6 +350,15 @@ impl Copy {
         }
     }
 
+    /// Says what would be done.
+    ///
+    /// # Errors
+    /// A journal that cannot be written.
+    pub async fn announce_all(&self) -> Result<(), Error> {
+        let ledger = Ledger::default();
+        self.announce(&self.groups(&ledger), &ledger).await
+    }
+
     /// Says what will be done.
     async fn announce(&self, groups: &[Group], ledger: &Ledger) -> Result<(), Error> {
         let mut builds_of: HashMap<Oid, u32> = HashMap::new();
@@ -473,7 +483,8 @@ fn tables(count: usize) -> String {
     if count == 1 { "1 table".to_owned() } else { format!("{count} tables") }
 }
 
-fn ledger_gone() -> crate::engine::report::Report {
+/// What is told when the target's ledger was taken away.
+pub(super) fn ledger_gone() -> crate::engine::report::Report {
     crate::engine::report::Report::new(
         "ledger-gone",
         crate::engine::report::Exit::Target,

@@ -352,6 +352,6 @@ impl Round {
 }
 
 /// Locks a mutex whose holders cannot leave it broken.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(in crate::migration) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -162,20 +162,26 @@ pub(super) async fn pooler(side: Side, end: End<'_>) -> Result<Vec<Finding>, (Si
     let why = "A pooler gives each transaction another backend: snapshots, settings and COPY streams get lost between them, and \
                a migration \
                needs sessions of its own.";
-    let fix = match end.direct_host {
-        Some(host) => format!("Connect to the server itself: use the host {host} in the connection string of the {}.", side.name()),
+    let fix = match end.pooled.and_then(|hint| hint.direct.as_ref()) {
+        Some(direct) => format!(
+            "Connect to the server itself: use host {}, port {} and user {} in the connection string of the {}.",
+            direct.host,
+            direct.port,
+            direct.user,
+            side.name()
+        ),
         None => format!(
             "Connect to the server itself, not to the pooler: take the direct connection string of the {} from your provider's \
-             console (often \
-             the same host without -pooler, or port 5432 instead of 6543 or 6432).",
+             console (often the same host without -pooler, or port 5432 instead of 6543 or 6432).",
             side.name()
         ),
     };
-    let (severity, sentence) = match (shared, end.direct_host) {
-        (Some(true), _) => (Severity::Blocker, format!("The {} is reached through a pooler that shares backends.", side.name())),
-        (None, Some(_)) => (Severity::Blocker, format!("The host of the {} is that of a pooler.", side.name())),
+    let name = side.name();
+    let (severity, sentence) = match (shared, end.pooled) {
+        (Some(true), _) => (Severity::Blocker, format!("The {name} is reached through a pooler that shares backends.")),
+        (None, Some(_)) => (Severity::Blocker, format!("The address of the {name} is that of a pooler.")),
         (Some(false), Some(_)) => {
-            (Severity::Warning, format!("The host of the {} is that of a pooler, which gives each session a backend.", side.name()))
+            (Severity::Warning, format!("The address of the {name} is that of a pooler, which gives each session a backend."))
         }
         (_, None) => return Ok(Vec::new()),
     };

@@ -28,6 +28,7 @@ pub use self::facts::{
 use super::scope::Scope;
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::{Exit, Report};
+use crate::pg::conninfo::PooledHint;
 use crate::pg::error::PgError;
 use crate::pg::tools::{Search, Tools};
 
@@ -42,13 +43,13 @@ pub struct End<'a> {
     /// A second connection made with the same string, which shows whether a pooler stands in between. Without it only the hint is
     /// used.
     pub second: Option<&'a Client>,
-    /// The host to use instead, if the host's name says that it is a pooler's.
-    pub direct_host: Option<&'a str>,
+    /// What the address says, if it is that of a pooler ([`crate::pg::conninfo::Conninfo::is_pooled_hint`]).
+    pub pooled: Option<&'a PooledHint>,
 }
 
 impl<'a> From<&'a Client> for End<'a> {
     fn from(client: &'a Client) -> Self {
-        End { client, second: None, direct_host: None }
+        End { client, second: None, pooled: None }
     }
 }
 

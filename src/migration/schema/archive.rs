@@ -49,6 +49,22 @@ pub fn exists(dir: &Path) -> bool {
     dir.join(ARCHIVE_FILE).is_file()
 }
 
+/// Removes what an earlier run left.
+///
+/// # Errors
+/// A file that cannot be removed.
+pub fn remove(dir: &Path) -> Result<(), Error> {
+    for name in [ARCHIVE_FILE, "schema.dump.part", "pre-data.sql", "post-data.sql"] {
+        match std::fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::File { doing: "removing files of the migration".to_owned(), error });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Has pg_dump write the schema, seen in the given snapshot, to the state directory. The file appears only when it is complete.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ pub struct Table {
 }
 
 /// The tables and columns of one database.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// All relations with rows, the largest first.
     pub tables: Vec<Table>,
@@ -74,7 +74,7 @@ impl Catalog {
     }
 }
 
-fn table(row: &tokio_postgres::Row) -> Result<Table, PgError> {
+fn table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error> {
     let condition: Option<String> = row.try_get("condition")?;
     let key: Option<Vec<String>> = row.try_get("key")?;
     Ok(Table {
@@ -159,8 +159,8 @@ impl Types {
 /// formats of `send` functions are kept, because clients rely on them).
 fn exact_builtin(name: &str) -> Exact {
     Exact::Binary(match name {
-        "bool" | "int2" | "int4" | "oid" | "date" | "uuid" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xid" | "tid" | "float4"
-        | "float8" => return Exact::Value,
+        "bool" | "int2" | "int4" | "oid" | "date" | "uuid" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xid" | "tid"
+        | "float4" | "float8" => return Exact::Value,
         "text" | "varchar" | "name" => return Exact::Characters,
         "bytea" => return Exact::Bytes,
         "int8" => "int8send",

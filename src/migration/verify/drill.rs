@@ -109,9 +109,12 @@ impl Group {
         }
         let (source, target) = (self.source.len(), self.target.len());
         if keyless {
-            let (word, side, rows) = if source > target { ("missing", "source", &self.source) } else { ("extra", "target", &self.target) };
+            let (word, side, rows) =
+                if source > target { ("missing", "source", &self.source) } else { ("extra", "target", &self.target) };
             let place = rows.first().map_or("", |(_, ctid)| ctid.as_str());
-            return Some(format!("{word} on the target: a row that the source has {source} and the target {target} times, at ctid {place} of the {side}"));
+            return Some(format!(
+                "{word} on the target: a row that the source has {source} and the target {target} times, at ctid {place} of the {side}"
+            ));
         }
         let names: Vec<String> = key.iter().map(|column| human(column.name.as_str())).collect();
         let values: Vec<&str> = self.label.iter().map(|value| value.as_deref().unwrap_or("null")).collect();

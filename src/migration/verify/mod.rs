@@ -57,7 +57,7 @@ pub const SESSION_SETTINGS: &[(&str, &str)] = &[
     ("row_security", "off"),
     ("jit", "off"),
     ("statement_timeout", "0"),
-    ("lock_timeout", "0"),
+    ("lock_timeout", "1min"),
     ("idle_in_transaction_session_timeout", "0"),
 ];
 

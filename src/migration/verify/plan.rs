@@ -54,10 +54,18 @@ pub struct Column {
 /// What is computed for each row of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashExpr {
-    /// An expression of type `bigint` over the table's columns, not yet scrambled; none where only rows are counted.
+    /// An expression of type `bigint` over the table's columns, not yet scrambled; none for a table without columns.
     row: Option<String>,
     /// How it compares: [`Method::Counts`] for a table without columns.
     pub method: Method,
+}
+
+impl HashExpr {
+    /// The expression that [`KeyedSql`] finds differing rows with; none for a table without columns. Where only rows are counted it is that of
+    /// [`Method::Hash`].
+    pub fn row(&self) -> Option<&str> {
+        self.row.as_deref()
+    }
 }
 
 /// Half-open range of a table's pages: `[from, to)`; the last one is open.
@@ -98,10 +106,11 @@ impl CtidRange {
 ///
 /// `encodings_differ`: the two databases store characters in different encodings, so that they must be compared as the UTF-8 that a client sees.
 pub fn hash_plan(columns: &[Column], method: Method, encodings_differ: bool) -> HashExpr {
-    if method == Method::Counts || columns.is_empty() {
+    if columns.is_empty() {
         return HashExpr { row: None, method: Method::Counts };
     }
-    HashExpr { row: Some(record_hash(columns, method, encodings_differ)), method }
+    let form = if method == Method::Counts { Method::Hash } else { method };
+    HashExpr { row: Some(record_hash(columns, form, encodings_differ)), method }
 }
 
 /// `hash_record_extended` over the exact forms of columns. A null adds nothing; the seed is not 0, because with that a float 0 would add nothing too.
@@ -118,7 +127,11 @@ fn exact_form(column: &Column, method: Method, encodings_differ: bool) -> String
     match (column.exact, method) {
         (Exact::Characters, _) => characters(name.to_string()),
         (Exact::Bytes, _) => name.to_string(),
-        (Exact::Text, _) | (_, Method::Strict) => characters(format!("{name}::text")),
+        // From 16 on the text of a byte above 127 is an escape, before it was the byte.
+        (Exact::Binary(function @ "charsend"), _) => format!("{function}({name})"),
+        // The output function's text, unlike `::text`, does not depend on casts that a user has made.
+        (Exact::Text, _) => characters(format!("row({name})::text")),
+        (_, Method::Strict) => characters(format!("{name}::text")),
         (Exact::Value, _) => name.to_string(),
         (Exact::Binary(function), _) => format!("{function}({name})"),
     }
@@ -158,8 +171,10 @@ const WHOLE: CtidRange = CtidRange { from: 0, to: None };
 /// As [`table_sql`], for rows that are chosen by a `from` clause. `offset 0` keeps the planner from computing the hash twice.
 pub(super) fn sums_sql(from: &str, expr: &HashExpr) -> String {
     match &expr.row {
-        None => format!("select count(*), null::numeric {from}"),
-        Some(row) => format!("select count(*), sum({}) from (select {row} as h {from} offset 0) as r", scrambled("h")),
+        Some(row) if expr.method != Method::Counts => {
+            format!("select count(*), sum({}) from (select {row} as h {from} offset 0) as r", scrambled("h"))
+        }
+        _ => format!("select count(*), null::numeric {from}"),
     }
 }
 
@@ -204,13 +219,6 @@ pub struct KeyedSql<'a> {
     pub row: &'a str,
     /// See [`hash_plan`].
     pub encodings_differ: bool,
-}
-
-impl HashExpr {
-    /// The expression of a row's hash, if rows are hashed.
-    pub fn row(&self) -> Option<&str> {
-        self.row.as_deref()
-    }
 }
 
 impl KeyedSql<'_> {
@@ -264,16 +272,19 @@ mod tests {
         let table = QualifiedName::new("s", "t");
         let expr = hash_plan(&columns(), Method::Hash, false);
         let range = CtidRange { from: 10, to: Some(20) };
-        insta::assert_snapshot!(table_sql(&table, true, &expr, Some(range)), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row("id", "no""te" collate "C", numeric_send("price"), "mood"::text collate "C"), 1) as h from only "s"."t" where ctid >= '(10,0)' and ctid < '(20,0)' offset 0) as r"#);
+        insta::assert_snapshot!(table_sql(&table, true, &expr, Some(range)), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row("id", "no""te" collate "C", numeric_send("price"), row("mood")::text collate "C"), 1) as h from only "s"."t" where ctid >= '(10,0)' and ctid < '(20,0)' offset 0) as r"#);
         let expr = hash_plan(&columns(), Method::Strict, true);
-        insta::assert_snapshot!(table_sql(&table, false, &expr, None), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row(textsend("id"::text), textsend("no""te"), textsend("price"::text), textsend("mood"::text)), 1) as h from "s"."t" offset 0) as r"#);
+        insta::assert_snapshot!(table_sql(&table, false, &expr, None), @r#"select count(*), sum(hashint8extended(h, h)) from (select hash_record_extended(row(textsend("id"::text), textsend("no""te"), textsend("price"::text), textsend(row("mood")::text)), 1) as h from "s"."t" offset 0) as r"#);
     }
 
     #[test]
     fn a_table_without_columns_is_counted() {
         let expr = hash_plan(&[], Method::Strict, false);
         assert_eq!(expr.method, Method::Counts);
-        assert_eq!(table_sql(&QualifiedName::new("s", "t"), true, &expr, None), "select count(*), null::numeric from only \"s\".\"t\"");
+        assert_eq!(
+            table_sql(&QualifiedName::new("s", "t"), true, &expr, None),
+            "select count(*), null::numeric from only \"s\".\"t\""
+        );
     }
 
     #[test]

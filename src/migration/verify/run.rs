@@ -12,17 +12,21 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::{Catalog, Table};
 use super::drill::{Side, differences};
 use super::plan::{
-    Column, CtidRange, HashExpr, KeyedSql, Method, Sums, compare, from_clause, hash_plan, parse_sums, record_hash, sums_sql, table_sql,
+    Column, CtidRange, HashExpr, KeyedSql, Method, Sums, compare, from_clause, hash_plan, parse_sums, sums_sql, table_sql,
 };
 use crate::engine::event::{TableVerdict, Verdict};
 use crate::pg::error::PgError;
 use crate::pg::names::{QualifiedName, literal};
 use crate::pg::types::Oid;
 
+const ROLLBACK: &str = "rollback to savepoint verify";
 /// How long one statement may take: one range, or one whole partitioned table.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// Bytes of a table that one statement reads, between these.
 const RANGE_BYTES: std::ops::RangeInclusive<u64> = 32 << 20..=256 << 20;
+/// A table below this size is small: statements for up to [`BATCH`] of them travel together, because the way there and back takes longer than the work.
+const SMALL_BYTES: u64 = 256 << 10;
+const BATCH: usize = 32;
 
 /// What to compare, and how.
 pub struct Options<'a> {
@@ -95,15 +99,19 @@ pub async fn run(
         tokio::join!(join_all(source_side), join_all(target_side));
         drop(sender);
     };
-    let ((), mismatches) = tokio::join!(workers, collect(&plan, receiver, &mut report));
+    let ((), mismatches) = tokio::join!(workers, collect(&plan, receiver, options.cancel, &mut report));
     for mut verdict in mismatches {
-        if options.cancel.is_cancelled() {
-            return Err(VerifyError::Cancelled);
+        tokio::select! {
+            () = options.cancel.cancelled() => break,
+            () = explain(&plan, (alive(&source), alive(&target)), &mut verdict) => report(verdict),
         }
-        explain(&plan, (&source[0], &target[0]), &mut verdict).await;
-        report(verdict);
     }
     if options.cancel.is_cancelled() { Err(VerifyError::Cancelled) } else { Ok(summary) }
+}
+
+/// A session that still lives; the first one if none does, to say why.
+fn alive(clients: &[Client]) -> &Client {
+    clients.iter().find(|client| !client.is_closed()).unwrap_or(&clients[0])
 }
 
 impl Summary {
@@ -141,7 +149,6 @@ struct Entry {
     condition: Option<String>,
     expr: HashExpr,
     key: Vec<Column>,
-    columns: Vec<Column>,
 }
 
 /// One statement of the comparison.
@@ -149,6 +156,8 @@ struct Entry {
 struct Piece {
     entry: usize,
     sql: String,
+    /// So small that several are sent at once.
+    small: bool,
 }
 
 struct Plan {
@@ -206,13 +215,14 @@ impl Plan {
             let name = &entry.names[side];
             if let Some(condition) = &entry.condition {
                 let sql = sums_sql(&from_clause(name, entry.only, &[format!("({condition})")]), &entry.expr);
-                pieces.push_back(Piece { entry: index, sql });
+                pieces.push_back(Piece { entry: index, sql, small: false });
                 continue;
             }
             let ranges = CtidRange::split(entry.pages[side], self.range_pages);
+            let small = entry.only && entry.bytes < SMALL_BYTES;
             pieces.extend(ranges.into_iter().map(|range| {
                 let range = entry.only.then_some(range);
-                Piece { entry: index, sql: table_sql(name, entry.only, &entry.expr, range) }
+                Piece { entry: index, sql: table_sql(name, entry.only, &entry.expr, range), small }
             }));
         }
         pieces
@@ -248,7 +258,6 @@ fn leaves(catalog: &Catalog) -> HashMap<QualifiedName, HashSet<QualifiedName>> {
 }
 
 fn entry(table: &Table, other: &Table, source: &Catalog, method: Method, encodings_differ: bool) -> Entry {
-    let columns = source.columns(table.oid).to_vec();
     let only = table.relkind == 'r' && other.relkind == 'r';
     Entry {
         id: table.oid,
@@ -257,9 +266,8 @@ fn entry(table: &Table, other: &Table, source: &Catalog, method: Method, encodin
         bytes: table.bytes.max(other.bytes),
         only,
         condition: table.condition.clone(),
-        expr: hash_plan(&columns, method, encodings_differ),
+        expr: hash_plan(source.columns(table.oid), method, encodings_differ),
         key: source.key(table),
-        columns,
     }
 }
 
@@ -279,38 +287,66 @@ fn not_evaluated(id: Oid, name: &QualifiedName, reason: String) -> TableVerdict 
 /// What a worker found out: the piece's table, the side, and its sums or why there are none.
 type Found = (usize, usize, Result<Sums, String>);
 
-/// Takes one piece after the other from the side's queue. The last session of a side that dies leaves pieces behind; `collect` sees that they are missing.
-async fn work(client: &Client, side: usize, queue: &Mutex<VecDeque<Piece>>, sender: mpsc::Sender<Found>, cancel: &CancellationToken) {
-    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
-    while !cancel.is_cancelled() && !client.is_closed() {
-        let Some(piece) = next() else { return };
-        let result = tokio::select! {
+/// Takes pieces from the side's queue. A session that is lost leaves pieces behind for the others; `collect` sees those that nobody did.
+async fn work(
+    client: &Client,
+    side: usize,
+    queue: &Mutex<VecDeque<Piece>>,
+    sender: mpsc::Sender<Found>,
+    cancel: &CancellationToken,
+) {
+    while !client.is_closed() {
+        let batch = next_batch(queue);
+        if batch.is_empty() {
+            return;
+        }
+        let results = tokio::select! {
             () = cancel.cancelled() => return,
-            result = sums(client, &piece.sql) => result,
+            results = run_batch(client, &batch) => results,
         };
-        let result = result.map_err(|error| format!("The {} could not be read: {error}.", ["source", "target"][side]));
-        if sender.send((piece.entry, side, result)).await.is_err() {
+        let hangs = results.iter().any(|result| matches!(result, Err(PgError::Timeout { .. })));
+        for (piece, result) in batch.iter().zip(results) {
+            let result = result.map_err(|error| format!("The {} could not be read: {error}.", ["source", "target"][side]));
+            if sender.send((piece.entry, side, result)).await.is_err() {
+                return;
+            }
+        }
+        if hangs {
             return;
         }
     }
 }
 
-/// Runs one statement of sums; after a failure the transaction goes on from its savepoint.
-async fn sums(client: &Client, sql: &str) -> Result<Sums, PgError> {
-    let limit = PgError::Timeout { what: "summing up a table".to_owned(), limit_s: STATEMENT_LIMIT.as_secs() };
-    let result = tokio::time::timeout(STATEMENT_LIMIT, client.simple_query(sql)).await.map_err(|_| limit)?;
-    match result {
-        Ok(messages) => {
-            let row = messages.iter().find_map(|m| if let SimpleQueryMessage::Row(row) = m { Some(row) } else { None });
-            let sums = row.and_then(|row| parse_sums(row.get(0), row.get(1)));
-            sums.ok_or_else(|| PgError::Protocol("sums that are not numbers".to_owned()))
-        }
-        Err(error) => {
-            // Where this fails too, the session is lost, and the next statement says so.
-            let _ = client.batch_execute("rollback to savepoint verify").await;
-            Err(error.into())
+/// One piece, or several small ones.
+fn next_batch(queue: &Mutex<VecDeque<Piece>>) -> Vec<Piece> {
+    let mut queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let small = queue.iter().take(BATCH).take_while(|piece| piece.small).count();
+    let count = small.max(1).min(queue.len());
+    queue.drain(..count).collect()
+}
+
+/// Sends all statements at once. A failing one takes those behind it along; these are tried again one by one.
+async fn run_batch(client: &Client, batch: &[Piece]) -> Vec<Result<Sums, PgError>> {
+    let mut results = join_all(batch.iter().map(|piece| sums(client, &piece.sql))).await;
+    let aborted = |result: &Result<Sums, PgError>| matches!(result, Err(error) if error.sqlstate() == Some("25P02"));
+    // Where this fails, the session is lost, and the next statement says so.
+    if results.iter().any(Result::is_err) && client.batch_execute(ROLLBACK).await.is_ok() {
+        for (piece, result) in batch.iter().zip(&mut results).filter(|(_, result)| aborted(result)) {
+            *result = sums(client, &piece.sql).await;
+            if result.is_err() && client.batch_execute(ROLLBACK).await.is_err() {
+                break;
+            }
         }
     }
+    results
+}
+
+async fn sums(client: &Client, sql: &str) -> Result<Sums, PgError> {
+    let limit = PgError::Timeout { what: "summing up a table".to_owned(), limit_s: STATEMENT_LIMIT.as_secs() };
+    let messages = tokio::time::timeout(STATEMENT_LIMIT, client.simple_query(sql)).await.map_err(|_| limit)??;
+    let row = messages.iter().find_map(|m| if let SimpleQueryMessage::Row(row) = m { Some(row) } else { None });
+    let sums = row.and_then(|row| parse_sums(row.get(0), row.get(1)));
+    sums.ok_or_else(|| PgError::Protocol("sums that are not numbers".to_owned()))
 }
 
 /// A table on its way: what is summed up, and how many pieces are missing.
@@ -322,7 +358,12 @@ struct Tally {
 }
 
 /// Adds up what the workers find; reports tables as they are done, and gives back those that differ.
-async fn collect(plan: &Plan, mut found: mpsc::Receiver<Found>, report: &mut impl FnMut(TableVerdict)) -> Vec<TableVerdict> {
+async fn collect(
+    plan: &Plan,
+    mut found: mpsc::Receiver<Found>,
+    cancel: &CancellationToken,
+    report: &mut impl FnMut(TableVerdict),
+) -> Vec<TableVerdict> {
     let mut tallies: Vec<Tally> = plan.entries.iter().map(|_| Tally::default()).collect();
     for piece in plan.pieces(0).iter().chain(&plan.pieces(1)) {
         tallies[piece.entry].missing += 1;
@@ -339,6 +380,9 @@ async fn collect(plan: &Plan, mut found: mpsc::Receiver<Found>, report: &mut imp
             let verdict = verdict(&plan.entries[index], tally);
             if verdict.verdict == Verdict::Mismatch { mismatches.push(verdict) } else { report(verdict) }
         }
+    }
+    if cancel.is_cancelled() {
+        return mismatches;
     }
     for (entry, tally) in plan.entries.iter().zip(&tallies).filter(|(_, tally)| tally.missing > 0) {
         let reason = tally.reason.clone().unwrap_or_else(|| "The connections were lost before it was compared.".to_owned());
@@ -366,11 +410,7 @@ fn verdict(entry: &Entry, tally: &Tally) -> TableVerdict {
 /// Adds the differing rows to a mismatch. It stays a mismatch whatever comes of it.
 async fn explain(plan: &Plan, clients: (&Client, &Client), verdict: &mut TableVerdict) {
     let Some(entry) = plan.entries.iter().find(|entry| entry.id == verdict.id) else { return };
-    if entry.columns.is_empty() {
-        return;
-    }
-    let exact = record_hash(&entry.columns, Method::Hash, plan.encodings_differ);
-    let row = entry.expr.row().unwrap_or(&exact);
+    let Some(row) = entry.expr.row() else { return };
     let sql = |side: usize| KeyedSql {
         table: &entry.names[side],
         only: entry.only,
@@ -388,8 +428,7 @@ async fn explain(plan: &Plan, clients: (&Client, &Client), verdict: &mut TableVe
         }
         Ok(Err(error)) => {
             verdict.reason = Some(format!("The differing rows could not be listed: {error}."));
-            let back = "rollback to savepoint verify";
-            let _ = tokio::join!(clients.0.batch_execute(back), clients.1.batch_execute(back));
+            let _ = tokio::join!(clients.0.batch_execute(ROLLBACK), clients.1.batch_execute(ROLLBACK));
         }
         Err(_) => verdict.reason = Some(format!("The differing rows were not listed within {} s.", STATEMENT_LIMIT.as_secs())),
     }

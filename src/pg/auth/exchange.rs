@@ -114,7 +114,7 @@ impl Exchange<'_> {
 
     async fn receive(&mut self) -> Result<(u8, BytesMut), DialError> {
         loop {
-            match take_message(&mut self.buffer).map_err(|why| self.protocol(why))? {
+            match take_message(&mut self.buffer).map_err(|_| DialError::not_postgres(self.endpoint))? {
                 Some(message) => return Ok(message),
                 None => match self.stream.read_buf(&mut self.buffer).await {
                     Ok(0) => return Err(self.io(&io::ErrorKind::UnexpectedEof.into())),
@@ -307,12 +307,13 @@ pub(super) fn take_message(buffer: &mut BytesMut) -> Result<Option<(u8, BytesMut
     Ok(Some((tag, message.split_off(5))))
 }
 
-/// The fields of an `ErrorResponse` that may be kept.
+/// The fields of an `ErrorResponse` that may be kept. Whatever answers before the login is proven may send anything, so control
+/// characters, which a terminal would obey, are left out.
 pub(super) fn server_error(body: &[u8]) -> ServerError {
     let field = |kind: u8| {
         body.split(|byte| *byte == 0)
             .find(|field| field.first() == Some(&kind))
-            .map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
+            .map(|field| String::from_utf8_lossy(&field[1..]).replace(char::is_control, " "))
     };
     let mut error = ServerError::new(&field(b'C').unwrap_or_else(|| "08P01".to_owned()), &field(b'M').unwrap_or_default());
     error.hint = field(b'H');

@@ -24,7 +24,6 @@ mod state;
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A session that is logged in and ready for its first query.
-#[derive(Debug)]
 pub struct Session {
     /// The connection.
     pub stream: Stream,
@@ -38,6 +37,12 @@ pub struct Session {
     pub secret_key: Vec<u8>,
     /// The connection information, narrowed to the server and the address that were reached.
     pub reached: Conninfo,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("reached", &self.reached).field("process_id", &self.process_id).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -83,7 +88,7 @@ fn version_num(text: &str) -> Option<u32> {
 }
 
 /// Cancels what a session is doing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Canceller {
     reached: Conninfo,
     process_id: i32,
@@ -103,6 +108,13 @@ impl Canceller {
 
     pub(in crate::pg) fn is_same(&self, other: &Canceller) -> bool {
         self.is_for(other.process_id, &other.secret_key)
+    }
+}
+
+impl std::fmt::Debug for Canceller {
+    /// Without the key: whoever has it can cancel.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Canceller").field("reached", &self.reached).field("process_id", &self.process_id).finish_non_exhaustive()
     }
 }
 

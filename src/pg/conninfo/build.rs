@@ -28,7 +28,7 @@ pub(super) fn build(text: &str, environment: &Environment) -> Result<Conninfo, C
     let mut builder = Builder { settings: BTreeMap::new(), environment, notices };
     builder.add(pairs, false)?;
     builder.add_service()?;
-    builder.add_environment();
+    builder.add_environment()?;
     builder.finish()
 }
 
@@ -73,12 +73,17 @@ impl Builder<'_> {
         self.add(settings, true)
     }
 
-    fn add_environment(&mut self) {
+    fn add_environment(&mut self) -> Result<(), ConninfoError> {
         for (key, variable) in keywords::USED.iter().filter(|(_, variable)| !variable.is_empty()) {
             if let Some(value) = self.environment.variable(variable) {
                 self.settings.entry((*key).to_owned()).or_insert_with(|| value.to_owned());
             }
         }
+        // A check that is asked for and cannot be done must not be forgotten silently.
+        let refused =
+            keywords::REFUSED_VARIABLES.iter().filter_map(|(key, variable)| Some((*key, self.environment.variable(variable)?)));
+        let refused = refused.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        self.add(refused, true)
     }
 
     fn take(&mut self, key: &str) -> Option<String> {

@@ -77,6 +77,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("replication", "the tool decides itself which of its sessions are for replication; remove replication"),
 ];
 
+/// Variables of refused keywords.
+pub(super) const REFUSED_VARIABLES: &[(&str, &str)] =
+    &[("requirepeer", "PGREQUIREPEER"), ("sslcrl", "PGSSLCRL"), ("sslcrldir", "PGSSLCRLDIR")];
+
 /// Parameters of Prisma, node-postgres, Rails, Django, SQLAlchemy, pgx, JDBC and consoles: each belongs to the program that invented it.
 const FOREIGN: &[&str] = &[
     "applicationname",

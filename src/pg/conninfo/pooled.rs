@@ -53,7 +53,7 @@ fn of_endpoint(endpoint: &Endpoint, user: &str) -> Option<(String, Option<Direct
     let lower = host.to_ascii_lowercase();
     let (first, domain) = lower.split_once('.').unwrap_or((&lower, ""));
     let direct = |host: String, port, user: &str| Some(Direct { host, port, user: user.to_owned() });
-    if let Some(endpoint_id) = first.strip_suffix("-pooler").filter(|_| !domain.is_empty()) {
+    if let Some(endpoint_id) = first.strip_suffix("-pooler").filter(|_| domain.contains("neon.")) {
         return Some((
             format!("{host} is the address of Neon's pooler"),
             direct(format!("{endpoint_id}.{domain}"), endpoint.port, user),

@@ -102,7 +102,7 @@ fn poolers_are_recognised_and_led_past() {
     assert_eq!(direct("postgres://u@db.x.supabase.co:6543/p").as_deref(), Some("u@db.x.supabase.co:5432"));
     assert_eq!(direct("postgres://u@h.db.ondigitalocean.com:25061/p").as_deref(), Some("u@h.db.ondigitalocean.com:25060"));
     assert!(parse("postgres://u@localhost/d").is_pooled_hint().is_none());
-    assert!(parse("postgres://u@my-pooler/d").is_pooled_hint().is_none());
+    assert!(parse("postgres://u@my-pooler.example/d").is_pooled_hint().is_none());
 }
 
 #[test]
@@ -163,6 +163,15 @@ fn the_string_beats_the_service_beats_the_environment() {
     assert_eq!(password(&info).as_deref(), Some("from-environment"));
     let missing = Conninfo::parse("service=absent", &environment).unwrap_err().to_string();
     assert!(missing.contains("\"absent\"") && missing.contains("services"), "{missing}");
+}
+
+#[test]
+fn variables_that_ask_for_a_check_that_we_cannot_do_are_refused() {
+    for (variable, key) in [("PGREQUIREPEER", "requirepeer"), ("PGSSLCRL", "sslcrl"), ("PGSSLCRLDIR", "sslcrldir")] {
+        let error = Conninfo::parse("host=h", &with(&[(variable, "x")])).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+        assert!(Conninfo::parse("host=h", &with(&[(variable, "")])).is_ok());
+    }
 }
 
 #[test]

@@ -136,6 +136,9 @@ impl DialError {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
             return DialError::tls(endpoint, tls);
         }
+        if error.kind() == io::ErrorKind::InvalidData {
+            return DialError::not_postgres(endpoint);
+        }
         if direct {
             let message = format!(
                 "The server at {endpoint} ended the connection during the direct TLS handshake. sslnegotiation=direct needs PostgreSQL 17 or later \
@@ -147,6 +150,14 @@ impl DialError {
             "The server at {endpoint} ended the connection during the login ({error}). Check that it is a Postgres server; its log says more. Then try again."
         );
         DialError::new("connection-closed", message).transient()
+    }
+
+    /// Something answers, but not in the Postgres protocol.
+    pub(in crate::pg) fn not_postgres(endpoint: &Endpoint) -> Self {
+        let message = format!(
+            "What answers at {endpoint} does not speak the Postgres protocol. Check the port: it may be that of a web server or of another database."
+        );
+        DialError::new("not-postgres", message)
     }
 
     /// The TLS library's objection.

@@ -138,6 +138,7 @@ async fn ask_for_tls(tcp: &mut TcpStream) -> io::Result<bool> {
     match tcp.read_u8().await? {
         b'S' => Ok(true),
         b'N' => Ok(false),
+        b'E' => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the request for TLS was answered with an error")),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer to the request for TLS was neither yes nor no")),
     }
 }
