@@ -5,6 +5,7 @@
 //! text. The arrows are `cli → migration → {engine, pg}` and `engine → store`; `tests/it/layers.rs` keeps them true.
 
 pub mod cli;
+pub mod demo;
 pub mod engine;
 pub mod migration;
 pub mod pg;

@@ -65,9 +65,13 @@ pub fn human(name: &str) -> String {
     if plain {
         return name.to_owned();
     }
-    let visible: String =
-        name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
-    postgres_protocol::escape::escape_identifier(&visible)
+    postgres_protocol::escape::escape_identifier(&human_line(name))
+}
+
+/// A text for people, on one line, with control characters made visible.
+pub fn human_line(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(visible).collect()
 }
 
 #[cfg(test)]

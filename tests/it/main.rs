@@ -1,13 +1,13 @@
 //! The integration tests: one binary, a module per story.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
-#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod bridge;
+mod connect;
 mod house;
-
-#[allow(clippy::unwrap_used, clippy::expect_used)]
-mod verify;
-
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod inventory;
+mod preflight;
+mod usage;
+mod verify;

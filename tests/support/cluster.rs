@@ -199,9 +199,14 @@ impl Cluster {
         output(&mut psql).await.unwrap_or_else(|error| panic!("{}\n{error}", file.display()))
     }
 
-    /// What pg_dump of version 18 prints.
+    /// What pg_dump of version 18 prints. It does not pin how bytea and timestamps print, so that is done here; and the random key
+    /// that it writes into a plain dump is made the same, so that dumps can be compared.
     pub async fn pg_dump(&self, database: &str, args: &[&str]) -> String {
         let mut dump = self.tool("pg_dump", database);
+        dump.env("PGOPTIONS", "-c bytea_output=hex -c timezone=UTC");
+        if !args.iter().any(|arg| arg.starts_with("-F")) {
+            dump.arg("--restrict-key=same");
+        }
         output(dump.args(args)).await.unwrap_or_else(|error| panic!("pg_dump {args:?}\n{error}"))
     }
 

@@ -4,7 +4,9 @@
 
 pub mod child;
 pub mod cluster;
+pub mod fixtures;
 pub mod poll;
+pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod roles;

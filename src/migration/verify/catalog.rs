@@ -31,13 +31,14 @@ pub struct Table {
 }
 
 /// The tables and columns of one database.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// All relations with rows, the largest first.
     pub tables: Vec<Table>,
     /// The encoding of the database, such as `UTF8`.
     pub encoding: String,
     columns: HashMap<Oid, Vec<Column>>,
+    positions: HashMap<Oid, usize>,
 }
 
 impl Catalog {
@@ -51,8 +52,14 @@ impl Catalog {
             columns.entry(row.try_get(0)?).or_default().push(column);
         }
         let rows = client.query(include_str!("sql/tables.sql"), &[]).await?;
-        let tables = rows.iter().map(table).collect::<Result<_, _>>()?;
-        Ok(Catalog { tables, encoding, columns })
+        let tables: Vec<Table> = rows.iter().map(table).collect::<Result<_, _>>()?;
+        let positions = tables.iter().enumerate().map(|(position, table)| (table.oid, position)).collect();
+        Ok(Catalog { tables, encoding, columns, positions })
+    }
+
+    /// A table by its oid.
+    pub fn table(&self, oid: Oid) -> Option<&Table> {
+        self.positions.get(&oid).and_then(|position| self.tables.get(*position))
     }
 
     /// The columns of a table, in order.

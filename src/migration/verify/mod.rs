@@ -37,7 +37,9 @@ mod run;
 
 pub use catalog::{Catalog, Table};
 pub use drill::{Differences, LISTED_MAX, Side, differences};
-pub use plan::{Column, CtidRange, Exact, HashExpr, KeyedSql, Method, Sums, compare, hash_plan, parse_sums, table_sql};
+pub use plan::{
+    Column, CtidRange, Exact, HashExpr, KeyedSql, Method, Sums, compare, conditional_sql, hash_plan, parse_sums, table_sql,
+};
 pub use run::{Options, Summary, VerifyError, run};
 
 /// Settings that every session relies on which runs statements of this room. They make text independent of the server's and the role's defaults.

@@ -78,6 +78,12 @@ pub struct CtidRange {
 }
 
 impl CtidRange {
+    /// A range; pages beyond what a table can have are no pages.
+    pub fn new(from: u64, to: Option<u64>) -> CtidRange {
+        let page = |page: u64| u32::try_from(page).unwrap_or(u32::MAX);
+        CtidRange { from: page(from), to: to.map(page) }
+    }
+
     /// Cuts a table of so many pages in ranges of at most `pages_max` pages.
     pub fn split(pages: u64, pages_max: u32) -> Vec<CtidRange> {
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
@@ -151,6 +157,13 @@ pub(super) fn from_clause(table: &QualifiedName, only: bool, conditions: &[Strin
 pub fn table_sql(table: &QualifiedName, only: bool, expr: &HashExpr, range: Option<CtidRange>) -> String {
     let conditions: Vec<String> = range.filter(|range| *range != WHOLE).map(CtidRange::condition).into_iter().collect();
     sums_sql(&from_clause(table, only, &conditions), expr)
+}
+
+/// As [`table_sql`], for a table itself without its children, and only those of its rows that meet a condition.
+pub fn conditional_sql(table: &QualifiedName, condition: Option<&str>, expr: &HashExpr, range: CtidRange) -> String {
+    let mut conditions: Vec<String> = condition.map(|condition| format!("({condition})")).into_iter().collect();
+    conditions.extend(Some(range).filter(|range| *range != WHOLE).map(CtidRange::condition));
+    sums_sql(&from_clause(table, true, &conditions), expr)
 }
 
 const WHOLE: CtidRange = CtidRange { from: 0, to: None };

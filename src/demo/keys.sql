@@ -1,0 +1,13 @@
+alter table shop.categories add foreign key (parent_id) references shop.categories (id);
+alter table shop.products add foreign key (category_id) references shop.categories (id);
+alter table shop.inventory add foreign key (product_id) references shop.products (id) on delete cascade;
+alter table shop.addresses add foreign key (customer_id) references shop.customers (id) on delete cascade;
+alter table shop.carts add foreign key (customer_id) references shop.customers (id) on delete cascade;
+alter table shop.orders add foreign key (customer_id) references shop.customers (id);
+alter table shop.orders add foreign key (ship_to) references shop.addresses (id) deferrable initially deferred;
+alter table shop.order_items add foreign key (order_id) references shop.orders (id) on delete cascade;
+alter table shop.order_items add foreign key (product_id) references shop.products (id);
+alter table shop.payments add foreign key (order_id) references shop.orders (id);
+alter table shop.reviews add foreign key (product_id) references shop.products (id), add foreign key (customer_id) references shop.customers (id);
+alter table shop.sessions add foreign key (customer_id) references shop.customers (id) on delete set null not valid;
+alter table shop.events add foreign key (customer_id) references shop.customers (id);

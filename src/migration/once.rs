@@ -1,0 +1,473 @@
+//! The one-time copy, from the first look to the certificate.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::copy::snapshot::Snapshot;
+use super::copy::{self, Copy};
+use super::ends::{Source, Target};
+use super::error::{Error, Side};
+use super::inventory::{self, Inventory};
+use super::ledger::{self, Found, Ledger};
+use super::post::Post;
+use super::preflight::Preflight;
+use super::schema::archive::{self, Archive, Keep};
+use super::schema::filter::{self, LeftOut, Unwanted};
+use super::schema::restore;
+use super::schema::script::Entry;
+use super::scope::Scope;
+use super::verify::{Catalog, Method};
+use super::{index, replace, sequences};
+use crate::engine::crash;
+use crate::engine::event::{EventKind, Outcome, Verdict};
+use crate::engine::phase::Phase;
+use crate::engine::report::{Exit, Report};
+use crate::engine::step::Cx;
+use crate::pg::bridge::Bridge;
+use crate::pg::catalog::{self, ForeignKey, Index, Table};
+use crate::pg::names::QualifiedName;
+use crate::pg::tools::Tools;
+use crate::pg::types::Oid;
+
+/// Tables from this size on are cut into ranges, in bytes, unless the person says otherwise.
+const SPLIT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The source.
+    pub source: Source,
+    /// The target.
+    pub target: Target,
+    /// The migration's id.
+    pub migration: String,
+    /// Which tables.
+    pub scope: Scope,
+    /// What of ownership and rights is carried over.
+    pub keep: Keep,
+    /// How tables are compared; not at all if there is none.
+    pub method: Option<Method>,
+    /// How many connections work at once on each side.
+    pub jobs: u32,
+    /// From which size on a table is cut into ranges, in bytes.
+    pub split_bytes: Option<u64>,
+    /// Show the plan and write nothing.
+    pub dry_run: bool,
+    /// Remove everything from the target first; this was confirmed.
+    pub replace_target: bool,
+}
+
+/// Runs a one-time copy that preflight has nothing against.
+///
+/// # Errors
+/// What keeps the copy from its end. Differences are no error: they are told, and [`exit`] finds them.
+pub async fn run(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Error> {
+    let copy = Once { cx, request, looked };
+    let tools = looked.tools.as_ref().ok_or_else(|| Report::new("no-pg-dump", Exit::Blockers, "No usable pg_dump was found."))?;
+    let mut ledger = copy.ready().await?;
+    let schema = cx.phase(Phase::Schema, copy.schema(tools, &mut ledger)).await?;
+    let Some(schema) = schema else { return Ok(()) };
+    let Schema { prepared, snapshot } = schema;
+    cx.phase(Phase::Copy, copy.data(&prepared, snapshot)).await?;
+    cx.phase(Phase::Index, copy.post(&prepared)).await?;
+    cx.phase(Phase::Verify, copy.inventory(&prepared)).await?;
+    cx.phase(Phase::Cleanup, copy.cleanup()).await
+}
+
+/// How the process ends after a copy that came to its end: by what was found.
+pub fn exit(view: &crate::engine::view::View) -> (Exit, Option<Report>) {
+    let differing: Vec<&str> = view.verdicts().filter(|v| v.verdict == Verdict::Mismatch).map(|v| v.name.as_str()).collect();
+    if !differing.is_empty() {
+        let report = Report::new("rows-differ", Exit::Mismatch, format!("Rows differ in {}: {}.", count(differing.len(), "table"), differing.join(", ")))
+            .with_fix("Look at the rows named above. Nothing that was copied is trusted until they are equal: start over with --replace-target, or compare again with neon-migrate verify.");
+        return (Exit::Mismatch, Some(report));
+    }
+    let unexplained = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len());
+    if unexplained > 0 {
+        let message =
+            format!("All rows are there, but {} between source and target without an announced reason.", differs(unexplained));
+        let report = Report::new("objects-differ", Exit::Mismatch, message)
+            .with_fix("Each is named above with what differs. Create what is missing on the target by hand, or mend its cause and start over with --replace-target.");
+        return (Exit::Mismatch, Some(report));
+    }
+    (Exit::Done, None)
+}
+
+fn differs(count: usize) -> String {
+    if count == 1 { "1 object differs".to_owned() } else { format!("{count} objects differ") }
+}
+
+fn count(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+struct Once<'a> {
+    cx: &'a Cx,
+    request: &'a Request,
+    looked: &'a Preflight,
+}
+
+/// What later phases need of the schema.
+struct Prepared {
+    archive: Archive,
+    left_out: Vec<LeftOut>,
+    tables: Vec<Table>,
+    indexes: Vec<Index>,
+    foreign_keys: Vec<ForeignKey>,
+    compared: Catalog,
+}
+
+struct Schema {
+    prepared: Prepared,
+    snapshot: Option<Snapshot>,
+}
+
+impl Prepared {
+    fn is_out(&self, entry: &Entry) -> bool {
+        self.left_out.iter().any(|out| out.dump_id == entry.dump_id)
+    }
+}
+
+impl Once<'_> {
+    /// Ends what an earlier run left running, and reads the ledger; without one, the target is made ready.
+    async fn ready(&self) -> Result<Ledger, Error> {
+        let request = self.request;
+        if request.dry_run {
+            return Ok(Ledger::default());
+        }
+        request.target.end_orphans().await?;
+        request.source.end_orphans().await?;
+        let mut conn = request.target.wire().await?;
+        let failed = |error| Side::Target.failed("reading the ledger", error);
+        let found = ledger::read(&mut conn, &request.migration).await.map_err(failed)?;
+        let ledger = match found {
+            Found::Ours(ledger) if !request.replace_target => Some(ledger),
+            Found::Nothing if !request.replace_target => None,
+            Found::Foreign { .. } if !request.replace_target => return Err(foreign().into()),
+            _ => {
+                let work = async {
+                    let removed = replace::everything(&request.target).await?;
+                    Ok::<_, Error>(((), Outcome::Success, format!("{removed} objects were removed from the target.")))
+                };
+                self.cx.step("schema.replace", Phase::Schema, "Removing what the target holds", work).await?;
+                None
+            }
+        };
+        match ledger {
+            Some(ledger) if archive::exists(self.cx.dir()) => Ok(ledger),
+            Some(_) => Err(archive_gone().into()),
+            None => {
+                archive::remove(self.cx.dir())?;
+                Ok(Ledger::default())
+            }
+        }
+    }
+
+    /// Reads the source's schema and creates what must be there before the rows. Nothing for a dry run, which ends here.
+    async fn schema(&self, tools: &Tools, ledger: &mut Ledger) -> Result<Option<Schema>, Error> {
+        let dir = self.cx.dir();
+        let snapshot = if archive::exists(dir) { None } else { Some(self.dump(tools).await?) };
+        let archive = archive::read(tools, self.request.keep, dir, self.cx.cancel()).await?;
+        let prepared = self.prepare(archive, snapshot.as_ref()).await?;
+        for out in &prepared.left_out {
+            let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
+            self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
+        }
+        if self.request.dry_run {
+            archive::remove(dir)?;
+            self.plan(&prepared).announce_all().await?;
+            return Ok(None);
+        }
+        self.create_schema(&prepared, ledger).await?;
+        Ok(Some(Schema { prepared, snapshot }))
+    }
+
+    /// Takes a snapshot and has pg_dump write the schema that it shows.
+    async fn dump(&self, tools: &Tools) -> Result<Snapshot, Error> {
+        let snapshot = Snapshot::take(&self.request.source).await?;
+        let work = async {
+            let info = self.request.source.info().clone();
+            let bridge = Bridge::start(info, self.cx.dir(), self.cx.cancel().clone())
+                .map_err(|error| Side::Source.failed("opening the bridge for pg_dump", error))?;
+            archive::dump(tools, &bridge, &snapshot.id, self.cx.dir(), self.cx.cancel()).await?;
+            Ok::<_, Error>(((), Outcome::Success, String::new()))
+        };
+        self.cx.step("schema.dump", Phase::Schema, "Reading the source's schema with pg_dump", work).await?;
+        crash::point("schema.dumped");
+        Ok(snapshot)
+    }
+
+    /// Reads the source's catalogs, and decides what is left out.
+    async fn prepare(&self, archive: Archive, snapshot: Option<&Snapshot>) -> Result<Prepared, Error> {
+        let source = match snapshot {
+            Some(snapshot) => self.request.source.sql_in(&snapshot.id).await?,
+            None => self.request.source.sql().await?,
+        };
+        let failed = |error| Side::Source.failed("reading the catalogs", error);
+        let tables = catalog::tables(&source).await.map_err(failed)?;
+        let indexes = catalog::indexes(&source).await.map_err(failed)?;
+        let foreign_keys = catalog::foreign_keys(&source).await.map_err(failed)?;
+        let compared = Catalog::load(&source).await.map_err(failed)?;
+        let unwanted = self.unwanted(&compared);
+        let entries: Vec<&Entry> = archive.pre_data.iter().chain(&archive.post_data).collect();
+        let left_out = filter::left_out(&entries, &unwanted);
+        let entries_of: HashSet<Oid> = entries.iter().filter(|e| e.kind == "TABLE").map(|e| e.oid).collect();
+        let out: HashSet<u32> = left_out.iter().map(|out| out.dump_id).collect();
+        let gone: HashSet<Oid> = entries.iter().filter(|e| e.kind == "TABLE" && out.contains(&e.dump_id)).map(|e| e.oid).collect();
+        let (tables, unknown): (Vec<Table>, Vec<Table>) = tables
+            .into_iter()
+            .filter(|table| !gone.contains(&table.oid))
+            .filter(|table| self.request.scope.matches(table.name.schema.as_str(), table.name.name.as_str()))
+            .partition(|table| entries_of.contains(&table.oid) || table.config_condition.is_some());
+        if let Some(table) = unknown.first() {
+            return Err(changed_since(&format!(
+                "The table {} was created on the source after its schema was read.",
+                table.name.human()
+            ))
+            .into());
+        }
+        let known: HashSet<Oid> = tables.iter().map(|table| table.oid).collect();
+        if let Some(entry) = entries.iter().find(|e| is_dropped(e, &out, &known, &compared)) {
+            return Err(
+                changed_since(&format!("The table {} was dropped on the source after its schema was read.", entry.name)).into()
+            );
+        }
+        Ok(Prepared { archive, left_out, tables, indexes, foreign_keys, compared })
+    }
+
+    fn unwanted(&self, compared: &Catalog) -> Unwanted {
+        let scope = &self.request.scope;
+        let excluded = compared.tables.iter().filter(|t| !scope.matches(t.name.schema.as_str(), t.name.name.as_str()));
+        Unwanted {
+            excluded_relations: excluded.map(|table| table.oid).collect(),
+            excluded_schemas: HashSet::new(),
+            missing_extensions: self.looked.facts.missing_extensions.iter().cloned().collect(),
+            event_triggers: !self.looked.facts.target.can.create_event_triggers,
+        }
+    }
+
+    async fn create_schema(&self, prepared: &Prepared, ledger: &mut Ledger) -> Result<(), Error> {
+        let entries: Vec<&Entry> = prepared
+            .archive
+            .pre_data
+            .iter()
+            .filter(|entry| !prepared.is_out(entry) && !is_for_the_end(entry) && !ledger.refused.contains_key(&entry.dump_id))
+            .collect();
+        let work = async {
+            let mut conn = self.request.target.wire().await?;
+            if ledger.marks.is_empty() {
+                // Nothing of ours is there, or only what the ledger's creation left.
+                let found = ledger::read(&mut conn, &self.request.migration).await;
+                if matches!(found.map_err(|error| Side::Target.failed("reading the ledger", error))?, Found::Nothing) {
+                    let created = ledger::create(&mut conn, &self.request.migration).await;
+                    created.map_err(|error| Side::Target.failed("creating the ledger", error))?;
+                }
+            }
+            crash::point("schema.ledger-created");
+            let restored = restore::create(&mut conn, &entries, &ledger.entries, &|_| crash::point("schema.batch")).await?;
+            conn.close().await;
+            for entry in &entries {
+                if let Some(reason) = restored.refused.get(&entry.dump_id) {
+                    let (kind, name, reason) = (entry.kind.clone(), entry.name.clone(), reason.clone());
+                    self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
+                }
+            }
+            let created = entries.len() - restored.refused.len();
+            Ok::<_, Error>(((), Outcome::Success, format!("{created} definitions are on the target.")))
+        };
+        self.cx.step("schema.create", Phase::Schema, "Creating tables, types and functions", work).await?;
+        crash::point("schema.created");
+        Ok(())
+    }
+
+    fn plan(&self, prepared: &Prepared) -> Copy {
+        let request = self.request;
+        let open: Vec<&Entry> = prepared.archive.post_data.iter().filter(|entry| !prepared.is_out(entry)).collect();
+        let builds = index::builds(&open, &prepared.indexes, &prepared.tables);
+        let post_data = (open.len() - builds.len()) as u64;
+        let facts = &self.looked.facts;
+        Copy {
+            cx: self.cx.clone(),
+            source: request.source.clone(),
+            target: request.target.clone(),
+            migration: request.migration.clone(),
+            target_version: facts.target.version,
+            tables: Arc::new(prepared.tables.clone()),
+            compared: Arc::new(prepared.compared.clone()),
+            encodings_differ: facts.source.encoding != facts.target.encoding,
+            method: request.method,
+            builds,
+            post_data,
+            jobs: request.jobs,
+            split_bytes: request.split_bytes.unwrap_or(SPLIT_BYTES),
+            keep: request.keep,
+            verified: Arc::default(),
+        }
+    }
+
+    /// Copies all rows, builds the indexes, and brings the sequences up.
+    async fn data(&self, prepared: &Prepared, snapshot: Option<Snapshot>) -> Result<(), Error> {
+        self.plan(prepared).run(snapshot).await?;
+        self.cx.safe_point()?;
+        let skipped: HashSet<Oid> = self.sequences_left_out(prepared);
+        let wanted = |oid: Oid, _: &QualifiedName| !skipped.contains(&oid);
+        let work = async {
+            let number = sequences::copy(&self.request.source, &self.request.target, &wanted).await?;
+            Ok::<_, Error>(((), Outcome::Success, format!("{} stand where they stand on the source.", count(number, "sequence"))))
+        };
+        self.cx.step("copy.sequences", Phase::Copy, "Setting sequences", work).await
+    }
+
+    /// Sequences that are not on the target: left out as such, or with the table that they are an identity of.
+    fn sequences_left_out(&self, prepared: &Prepared) -> HashSet<Oid> {
+        let pre_data = &prepared.archive.pre_data;
+        let here: HashSet<Oid> = pre_data.iter().filter(|e| e.kind == "SEQUENCE" && !prepared.is_out(e)).map(|e| e.oid).collect();
+        pre_data.iter().filter(|e| e.kind == "SEQUENCE" && !here.contains(&e.oid)).map(|e| e.oid).collect()
+    }
+
+    /// Creates everything that follows the rows.
+    async fn post(&self, prepared: &Prepared) -> Result<(), Error> {
+        let built: BTreeSet<u32> = self.plan(prepared).builds.iter().map(|build| build.entry.dump_id).collect();
+        let late = prepared.archive.pre_data.iter().filter(|entry| is_for_the_end(entry));
+        let entries = prepared.archive.post_data.iter().filter(|entry| !built.contains(&entry.dump_id)).chain(late);
+        let foreign_keys: HashMap<Oid, ForeignKey> = prepared.foreign_keys.iter().map(|key| (key.oid, key.clone())).collect();
+        let post = Post {
+            cx: self.cx,
+            target: &self.request.target,
+            entries: entries.filter(|entry| !prepared.is_out(entry)).collect(),
+            foreign_keys,
+            jobs: self.request.jobs,
+        };
+        let backoff = crate::engine::retry::Backoff::SERVER;
+        let what = "creating what follows the rows";
+        crate::engine::retry::retry(self.cx, what, &backoff, Error::is_transient, |_| async {
+            let mut conn = self.request.target.wire().await?;
+            let found = ledger::read(&mut conn, &self.request.migration).await;
+            conn.close().await;
+            match found.map_err(|error| Side::Target.failed("reading the ledger", error))? {
+                Found::Ours(ledger) => post.run(&ledger).await,
+                Found::Nothing | Found::Foreign { .. } => Err(copy::ledger_gone().into()),
+            }
+        })
+        .await
+    }
+
+    /// Compares what both sides hold, object by object.
+    async fn inventory(&self, prepared: &Prepared) -> Result<(), Error> {
+        let on_source = async {
+            let client = self.request.source.sql().await?;
+            Inventory::load(&client).await.map_err(|error| Side::Source.failed("listing all objects", error))
+        };
+        let on_target = async {
+            let client = self.request.target.sql().await?;
+            Inventory::load(&client).await.map_err(|error| Side::Target.failed("listing all objects", error))
+        };
+        let (source, target) = tokio::try_join!(on_source, on_target)?;
+        let keep = self.request.keep;
+        let options = inventory::Options { owners: keep.owners, grants: keep.grants, tablespaces: false, sequence_values: false };
+        let compared = inventory::compare(&source, &target, options);
+        let announced = self.announced(prepared).await?;
+        let (unexplained, explained) = inventory::explain(&compared.differences, &announced);
+        let (by_policy, unexplained): (Vec<_>, Vec<_>) =
+            unexplained.into_iter().map(|d| (policy(&d), d)).partition(|(reason, _)| reason.is_some());
+        let mut explanations: Vec<String> = explained.iter().map(|(difference, reason)| format!("{difference} {reason}")).collect();
+        explanations.extend(by_policy.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())));
+        explanations.extend(compared.not_compared);
+        self.cx
+            .emit(EventKind::InventoryCompared {
+                objects: compared.objects,
+                differences: unexplained.iter().map(|(_, difference)| difference.to_string()).collect(),
+                explained: explanations,
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// What was announced to be left out: by the plan, and by the target as long as it may not have it.
+    async fn announced(&self, prepared: &Prepared) -> Result<Vec<inventory::LeftOut>, Error> {
+        let mut conn = self.request.target.wire().await?;
+        let found = ledger::read(&mut conn, &self.request.migration).await;
+        conn.close().await;
+        let refused = match found.map_err(|error| Side::Target.failed("reading the ledger", error))? {
+            Found::Ours(ledger) => ledger.refused,
+            Found::Nothing | Found::Foreign { .. } => return Err(copy::ledger_gone().into()),
+        };
+        let mut announced: Vec<inventory::LeftOut> = prepared.left_out.iter().map(announcement).collect();
+        for entry in prepared.archive.pre_data.iter().chain(&prepared.archive.post_data) {
+            // What the role may not create was to be expected of a managed target; any other refusal is a difference that nobody announced.
+            let reason = refused.get(&entry.dump_id).filter(|reason| reason.contains("42501") || reason.starts_with("It needs "));
+            if let Some(reason) = reason {
+                announced.push(inventory::LeftOut { kind: entry.kind.clone(), name: entry.name.clone(), reason: reason.clone() });
+            }
+        }
+        for index in prepared.indexes.iter().filter(|index| !index.is_valid && !index.is_partitioned) {
+            let reason = "It is invalid on the source, where a build failed; drop it there or build it again.".to_owned();
+            announced.push(inventory::LeftOut { kind: "INDEX".to_owned(), name: index.name.human(), reason });
+        }
+        Ok(announced)
+    }
+
+    /// Makes everything durable and removes what was ours.
+    async fn cleanup(&self) -> Result<(), Error> {
+        let work = async {
+            let mut conn = self.request.target.wire().await?;
+            ledger::remove(&mut conn).await.map_err(|error| Side::Target.failed("removing the ledger", error))?;
+            conn.close().await;
+            archive::remove(self.cx.dir())?;
+            Ok::<_, Error>(((), Outcome::Success, String::new()))
+        };
+        self.cx.step("cleanup", Phase::Cleanup, "Removing the migration's own records", work).await
+    }
+}
+
+fn announcement(out: &LeftOut) -> inventory::LeftOut {
+    inventory::LeftOut { kind: out.kind.clone(), name: out.name.clone(), reason: out.reason.clone() }
+}
+
+/// Grants may take rights from the role that copies, so they come last.
+fn is_for_the_end(entry: &Entry) -> bool {
+    matches!(entry.kind.as_str(), "ACL" | "DEFAULT ACL")
+}
+
+/// A table of the archive that is wanted, has rows of its own, and is not on the source any more.
+fn is_dropped(entry: &Entry, out: &HashSet<u32>, known: &HashSet<Oid>, compared: &Catalog) -> bool {
+    entry.kind == "TABLE" && !out.contains(&entry.dump_id) && !known.contains(&entry.oid) && compared.table(entry.oid).is_none()
+}
+
+/// What is left out by design, whatever the source has.
+pub fn policy(difference: &inventory::Difference) -> Option<&'static str> {
+    match difference.kind.as_str() {
+        "publication" | "published schema" | "published table" => {
+            Some("Publications are not carried over; create them on the target when something subscribes to it.")
+        }
+        "subscription" => Some("Subscriptions are not carried over: two databases must not take the same stream."),
+        "security label" => Some("Security labels are not carried over."),
+        "setting" | "database setting" => {
+            Some("Settings of the database and of roles are not part of a dump; set them on the target where they are wanted.")
+        }
+        _ => None,
+    }
+}
+
+fn changed_since(sentence: &str) -> Report {
+    Report::new("schema-changed", Exit::Source, sentence)
+        .with_fix("Start over with --replace-target, and leave the source's schema as it is until the copy is done.")
+}
+
+fn foreign() -> Report {
+    Report::new(
+        "target-not-empty",
+        Exit::Blockers,
+        "The target holds the records of another migration, in its schema neon_migrate.",
+    )
+    .with_fix("Go on with that one from the machine where it was begun, or begin anew with --replace-target.")
+}
+
+fn archive_gone() -> Report {
+    Report::new(
+        "state-gone",
+        Exit::State,
+        "The target holds an unfinished migration, and its files are not in the state directory any more.",
+    )
+    .with_fix("Begin anew with --replace-target.")
+}

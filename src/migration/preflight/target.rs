@@ -1,0 +1,135 @@
+//! Family I: the target's state.
+
+use tokio_postgres::Client;
+
+use super::check::{Check, Context, Side, count, not_evaluated, qualified, query_alone};
+use super::endpoints::facts_check;
+use super::facts::{OWN_SCHEMA, TargetContent, ask};
+use crate::engine::finding::{Finding, Severity};
+use crate::pg::error::PgError;
+use crate::pg::names::human;
+
+pub(super) fn checks() -> Vec<Check> {
+    vec![facts_check("I1", "whether the target is empty", not_empty)]
+}
+
+/// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is
+/// counted (the type of a table, the sequence of an identity column, a partition), provider's schemas, default privileges, and our
+/// own schema, which is looked for by name.
+const CONTENT: &str = "
+with not_ours as (
+  select oid from pg_namespace
+   where nspname ~ '^pg_' or nspname in ('information_schema', 'neon', 'neon_auth', 'neon_migration', 'neon_migrate')
+), part_of as (
+  select classid, objid from pg_depend where objsubid = 0 and deptype in ('e', 'i', 'a')
+), objects as (
+  select 'pg_class'::regclass as catalog, c.oid, c.relnamespace as namespace, c.relname::text as name,
+         case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+                        when 'f' then 'foreign table' else 'table' end as kind
+    from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+  union all
+  select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, 'type' from pg_type t
+   where t.typrelid = 0 or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
+  union all
+  select 'pg_proc'::regclass, p.oid, p.pronamespace, p.proname::text, 'function' from pg_proc p
+), found as (
+  select o.kind, n.nspname::text as schema, o.name
+    from objects o join pg_namespace n on n.oid = o.namespace
+   where o.namespace not in (select oid from not_ours)
+     and not exists (select from part_of p where p.classid = o.catalog and p.objid = o.oid)
+  union all
+  select 'schema', null, n.nspname::text from pg_namespace n
+   where n.nspname <> 'public' and n.oid not in (select oid from not_ours)
+     and not exists (select from part_of p where p.classid = 'pg_namespace'::regclass and p.objid = n.oid)
+  union all
+  select 'large object', null, m.oid::text from pg_largeobject_metadata m
+)
+select kind, schema, name, count(*) over () as total from found
+ order by array_position(array['table', 'view', 'materialized view', 'large object'], kind), kind, schema, name
+ limit 20";
+
+const OWN: &str = "select exists (select from pg_namespace where nspname = 'neon_migrate') as own";
+
+/// What the target holds; nothing if the role may not see it.
+pub(super) async fn content(target: &Client) -> Result<Option<TargetContent>, PgError> {
+    let (rows, own) = futures_util::future::try_join(ask(target, CONTENT), query_alone(target, OWN)).await?;
+    let Some(rows) = rows else { return Ok(None) };
+    let mut content = TargetContent::default();
+    for row in &own {
+        content.own_schema = row.try_get("own")?;
+    }
+    for row in &rows {
+        let (kind, schema, name): (String, Option<String>, String) =
+            (row.try_get("kind")?, row.try_get("schema")?, row.try_get("name")?);
+        content.objects_total = u64::try_from(row.try_get::<_, i64>("total")?).unwrap_or(u64::MAX);
+        content.objects.push(match schema {
+            Some(schema) => format!("{kind} {}", qualified(&schema, &name)),
+            None if kind == "schema" => format!("schema {}", human(&name)),
+            None => format!("{kind} {name}"),
+        });
+    }
+    Ok(Some(content))
+}
+
+/// Both what is there and what an earlier migration left are the user's to decide about; nothing is removed or added to unasked.
+fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
+    let Some(content) = &cx.facts.target_content else {
+        let grant =
+            "Grant what every role has by default, in the target database:\ngrant select on pg_largeobject_metadata to public;";
+        let reason = "the server refused to show its objects or took longer than 20 s";
+        return vec![not_evaluated("I1", Side::Target, "whether the target is empty", reason, grant)];
+    };
+    if cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
+        return Vec::new();
+    }
+    let database = &cx.facts.target.database;
+    let objects = count(usize::try_from(content.objects_total).unwrap_or(usize::MAX), "object", "objects");
+    let with_objects = |finding: Finding| {
+        let mut finding = finding.with_objects(content.objects.clone());
+        finding.objects_total = content.objects_total;
+        finding
+    };
+    if cx.options.replace_target {
+        let sentence = format!("What the target {} holds is removed first: {objects}.", human(database));
+        let why = "This was asked for with --replace-target.";
+        return vec![with_objects(Finding::new("I1", Severity::Note, "target", sentence, why))];
+    }
+    if content.own_schema {
+        let sentence = format!("The target {} holds an earlier migration that did not end ({objects}).", human(database));
+        let why = format!("Its schema {OWN_SCHEMA} says so. What it did may be of use, or in the way.");
+        let fix = format!(
+            "Go on with it: repeat its command with --resume. Or begin anew: --replace-target={} removes everything in this \
+             database first.",
+            shell_word(database)
+        );
+        return vec![with_objects(Finding::new("I4", Severity::Blocker, "target", sentence, &why).with_fix(fix))];
+    }
+    let sentence = format!("The target {} is not empty: it holds {objects}.", human(database));
+    let why = "Rows would get mixed up with those of the source, and a copy into used tables could not be proved.";
+    let fix = format!(
+        "Use an empty database, which you can create next to it (the first line below). If a migration into this one was \
+         interrupted, repeat its command with \
+         --resume. If what is in it may go, --replace-target={} removes everything in this database first:\n\
+         create database \"migrated\" template template0;",
+        shell_word(database)
+    );
+    vec![with_objects(Finding::new("I1", Severity::Blocker, "target", sentence, why).with_fix(fix))]
+}
+
+/// A name as a shell takes it: quoted unless it is a plain word.
+fn shell_word(name: &str) -> String {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if plain { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_safe_in_a_shell() {
+        assert_eq!(shell_word("shop_2"), "shop_2");
+        assert_eq!(shell_word("my shop"), "'my shop'");
+        assert_eq!(shell_word("it's; rm"), "'it'\\''s; rm'");
+    }
+}

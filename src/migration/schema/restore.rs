@@ -1,0 +1,158 @@
+//! Creates entries of the archive on the target: many in one transaction, each noted in the ledger in that same transaction.
+//!
+//! A batch that fails leaves nothing behind and is done again entry by entry, so that the entry that the target refuses is known. What cannot be done
+//! without (tables, their sequences and columns' defaults) stops the migration; anything else is left out with all that needs it, by name, with the
+//! server's words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::filter;
+use super::script::Entry;
+use crate::engine::report::{Exit, Report};
+use crate::migration::error::{Error, Side};
+use crate::migration::ledger;
+use crate::pg::error::{PgError, ServerError};
+use crate::pg::wire::Conn;
+
+/// What pg_restore's scripts expect of their session, beside what every session of ours has.
+pub const SESSION: &str =
+    "set check_function_bodies = off; set xmloption = content; set client_min_messages = error; set synchronous_commit = off;
+    set default_tablespace = ''; set default_table_access_method = heap";
+
+/// A transaction takes at most this many entries, so that its locks fit a small `max_locks_per_transaction` …
+const BATCH_ENTRIES_MAX: usize = 200;
+/// … and this much SQL, in bytes.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// What came of creating entries.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Entries that the target refused, and those that need them, with the reason.
+    pub refused: BTreeMap<u32, String>,
+}
+
+/// Creates `entries` in their order, but for those in `done`. `told` hears of the entries of each transaction that was committed.
+///
+/// # Errors
+/// A failure of the target, or an entry that cannot be done without.
+pub async fn create(
+    conn: &mut Conn,
+    entries: &[&Entry],
+    done: &BTreeSet<u32>,
+    told: &(dyn Fn(&[u32]) + Sync),
+) -> Result<Restored, Error> {
+    let mut restored = Restored::default();
+    let mut rest: Vec<&Entry> = entries.iter().copied().filter(|e| !done.contains(&e.dump_id)).collect();
+    while !rest.is_empty() {
+        let batch: Vec<&Entry> = rest.drain(..batch_len(&rest)).collect();
+        match create_together(conn, &batch).await {
+            Ok(()) => told(&ids(&batch)),
+            Err(PgError::Server(error)) if !PgError::Server(error.clone()).is_transient() => {
+                rollback(conn).await?;
+                let refused = create_singly(conn, &batch, told).await?;
+                if !refused.is_empty() {
+                    leave_out(conn, &mut rest, refused, &mut restored).await?;
+                }
+            }
+            Err(error) => return Err(Side::Target.failed("creating the schema", error)),
+        }
+    }
+    Ok(restored)
+}
+
+fn ids(entries: &[&Entry]) -> Vec<u32> {
+    entries.iter().map(|e| e.dump_id).collect()
+}
+
+fn batch_len(entries: &[&Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&&Entry| {
+        bytes += entry.sql.len();
+        bytes <= BATCH_BYTES_MAX
+    };
+    entries.iter().take(BATCH_ENTRIES_MAX).take_while(fits).count().max(1)
+}
+
+async fn create_together(conn: &mut Conn, batch: &[&Entry]) -> Result<(), PgError> {
+    let mut sql = String::from("begin;\n");
+    for entry in batch {
+        sql.push_str(&entry.sql);
+        // An SQL text may end in a comment, and an entry may lack its last semicolon.
+        sql.push_str("\n;\n");
+    }
+    sql.push_str(&ledger::note_entries(&ids(batch)));
+    sql.push_str(";\ncommit");
+    conn.query(&sql).await.map(drop)
+}
+
+async fn rollback(conn: &mut Conn) -> Result<(), Error> {
+    conn.query("rollback").await.map_err(|error| Side::Target.failed("creating the schema", error))?;
+    Ok(())
+}
+
+/// Creates the entries of a batch one by one; those that are refused are given back with the server's words.
+async fn create_singly(conn: &mut Conn, batch: &[&Entry], told: &(dyn Fn(&[u32]) + Sync)) -> Result<BTreeMap<u32, String>, Error> {
+    let mut refused = BTreeMap::new();
+    for entry in batch {
+        if refused.keys().any(|gone| entry.depends_on.contains(gone)) {
+            let mut reasons = refused.clone();
+            filter::cascade(batch, &mut reasons);
+            if let Some(reason) = reasons.remove(&entry.dump_id) {
+                stop_if_essential(entry, &reason)?;
+                refused.insert(entry.dump_id, reason);
+                continue;
+            }
+        }
+        match create_together(conn, &[entry]).await {
+            Ok(()) => told(&[entry.dump_id]),
+            Err(PgError::Server(error)) if !PgError::Server(error.clone()).is_transient() => {
+                rollback(conn).await?;
+                let reason = refusal(&error);
+                stop_if_essential(entry, &reason)?;
+                refused.insert(entry.dump_id, reason);
+            }
+            Err(error) => return Err(Side::Target.failed(format!("creating {} {}", entry.kind.to_lowercase(), entry.name), error)),
+        }
+    }
+    Ok(refused)
+}
+
+/// What is said of an entry that the target refused.
+pub fn refusal(error: &ServerError) -> String {
+    format!("The target refused it: {error}.")
+}
+
+/// Notes refused entries in the ledger, and takes what needs them out of the rest.
+async fn leave_out(
+    conn: &mut Conn,
+    rest: &mut Vec<&Entry>,
+    refused: BTreeMap<u32, String>,
+    restored: &mut Restored,
+) -> Result<(), Error> {
+    let mut reasons = refused;
+    filter::cascade(rest, &mut reasons);
+    for entry in rest.iter() {
+        if let Some(reason) = reasons.get(&entry.dump_id) {
+            stop_if_essential(entry, reason)?;
+        }
+    }
+    rest.retain(|entry| !reasons.contains_key(&entry.dump_id));
+    let notes: Vec<String> = reasons.iter().map(|(id, reason)| ledger::note_refused(*id, reason)).collect();
+    conn.query(&notes.join("; ")).await.map_err(|error| Side::Target.failed("noting what was refused", error))?;
+    restored.refused.extend(reasons);
+    Ok(())
+}
+
+/// Kinds without which rows would be lost or could not be written.
+const ESSENTIAL: [&str; 6] = ["TABLE", "TABLE ATTACH", "SEQUENCE", "SEQUENCE OWNED BY", "DEFAULT", "SCHEMA"];
+
+fn stop_if_essential(entry: &Entry, reason: &str) -> Result<(), Error> {
+    if !ESSENTIAL.contains(&entry.kind.as_str()) {
+        return Ok(());
+    }
+    let what = format!("{} {}", entry.kind.to_lowercase(), entry.name);
+    Err(Report::new("schema-refused", Exit::Target, format!("The target does not take the {what}, and its rows would be lost."))
+        .with_cause(reason)
+        .with_fix("Leave the table out with --exclude, or mend the cause and run the same command again.")
+        .into())
+}
