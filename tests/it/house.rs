@@ -10,6 +10,7 @@ use crate::support::cluster::{Cluster, output};
 use crate::support::postgres::MAJORS;
 use crate::support::proxy::{Direction, Proxy};
 use crate::support::roles::{OWNER_PASSWORD, owner_of};
+use crate::support::values;
 
 #[tokio::test]
 async fn clusters_of_every_major_start_stop_and_survive_a_kill() {
@@ -198,4 +199,17 @@ async fn the_demo_shop_loads_as_a_plain_owner_and_is_the_same_every_time() {
         digests.push(tables);
     }
     assert_eq!(digests[0], digests[1]);
+}
+
+#[tokio::test]
+async fn random_values_of_every_type_are_accepted_by_every_major() {
+    let seed = values::seed();
+    for major in MAJORS {
+        let cluster = Cluster::start(major).await;
+        let table = values::Table::random("everything", seed, 40, major);
+        let file = cluster.socket_dir().join("values.sql");
+        std::fs::write(&file, table.create + &table.fill).unwrap();
+        cluster.psql_file("postgres", &file).await;
+        assert_eq!(cluster.query("postgres", "select count(*) from everything").await, "40", "Postgres {major}");
+    }
 }

@@ -10,3 +10,4 @@ pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod roles;
+pub mod values;
