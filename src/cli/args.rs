@@ -265,6 +265,10 @@ pub struct VerifyArgs {
     /// How to compare
     #[arg(long, value_enum, default_value_t = Verify::Hash)]
     pub verify: Verify,
+
+    /// Where the state of migrations is kept [default: ~/.local/state/neon-migrate]
+    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR", hide_env_values = true)]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// What `status` takes.

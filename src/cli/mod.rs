@@ -2,10 +2,12 @@
 
 pub mod args;
 pub mod argv;
+pub mod copy;
 pub mod demo;
 pub mod exit;
 pub mod render;
 pub mod status;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -31,7 +33,7 @@ pub fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(run(cli)).unwrap_or_else(|report| {
-        explain(&report);
+        render::print_report(&report);
         report.exit
     });
     ExitCode::from(exit.code())
@@ -39,25 +41,11 @@ pub fn main() -> ExitCode {
 
 /// Runs one command.
 async fn run(cli: Cli) -> Result<Exit, Report> {
-    if let Command::Demo(command) = &cli.command {
-        return demo::run(command, cli.talk.quiet).await;
-    }
-    let name = match cli.command {
-        Command::Copy(_) => "copy",
-        Command::Verify(_) => "verify",
-        Command::Status(_) => "status",
-        Command::Demo(_) => "demo",
-    };
-    Err(Report::new("not-in-this-build", Exit::Usage, format!("The command {name} is not part of this build.")))
-}
-
-/// Shows a report.
-fn explain(report: &Report) {
-    anstream::eprintln!("{}", report.message);
-    for cause in &report.causes {
-        anstream::eprintln!("  Because: {cause}");
-    }
-    if let Some(fix) = &report.fix {
-        anstream::eprintln!("  What to do: {fix}");
+    render::set_color(cli.talk.color);
+    match cli.command {
+        Command::Copy(args) => copy::run(*args, &cli.talk).await,
+        Command::Verify(args) => verify::run(args, &cli.talk).await,
+        Command::Status(args) => Ok(status::run(&args, &cli.talk)),
+        Command::Demo(command) => demo::run(&command, cli.talk.quiet).await,
     }
 }

@@ -13,33 +13,16 @@ use crate::engine::report::{Exit, Report};
 use crate::engine::view::{State, View};
 use crate::engine::{state, step};
 
+use super::args::{Output, StatusArgs, Talk};
 use super::render::text::{Line, Paint, duration};
-use super::render::{self, Output, Screen, certificate, report, term};
+use super::render::{self, Screen, certificate, report, term};
 
 /// How often `--follow` looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Shows how far a migration is, in another terminal or after the fact.
-///
-/// Reads the migration's state on this machine; neither database is asked. It may be called at any time and disturbs nothing.
-#[derive(Debug, Clone, clap::Args)]
-pub struct StatusArgs {
-    /// The migration, by the name of its directory; without it, the one that was worked on last.
-    pub migration: Option<String>,
-    /// Where migrations keep their state; by default $XDG_STATE_HOME/neon-migrate or ~/.local/state/neon-migrate.
-    #[arg(long, value_name = "DIR", env = "NEON_MIGRATE_STATE_DIR")]
-    pub state_dir: Option<PathBuf>,
-    /// Text for people, or JSON for programs.
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Output,
-    /// Goes on showing until the process that works on the migration ends.
-    #[arg(long)]
-    pub follow: bool,
-}
-
 /// Runs the command. What it could not do is printed.
-pub fn run(args: &StatusArgs) -> Exit {
-    let shown = find(args).and_then(|dir| if args.follow { follow(&dir, args.output) } else { show(&dir, args.output) });
+pub fn run(args: &StatusArgs, talk: &Talk) -> Exit {
+    let shown = find(args).and_then(|dir| if args.follow { follow(&dir, Screen::new(talk)) } else { show(&dir, talk.output) });
     match shown {
         Ok(()) => Exit::Done,
         Err(report) => {
@@ -84,7 +67,7 @@ fn current_progress(dir: &Path, view: &View) -> Option<Progress> {
 fn show(dir: &Path, output: Output) -> Result<(), Report> {
     let (view, owner) = load(dir)?;
     match output {
-        Output::Text => render::print_out(&page(dir, &view, owner, Timestamp::now(), render::term_width())),
+        Output::Text | Output::Plain => render::print_out(&page(dir, &view, owner, Timestamp::now(), render::term_width())),
         Output::Json => render::print_json(document(dir, &view, owner)),
     }
     Ok(())
@@ -106,8 +89,7 @@ fn document(dir: &Path, view: &View, owner: Owner) -> Result<String, serde_json:
     serde_json::to_string(&Document { directory: dir, running, pid, view })
 }
 
-fn follow(dir: &Path, output: Output) -> Result<(), Report> {
-    let mut screen = Screen::new(output);
+fn follow(dir: &Path, mut screen: Screen) -> Result<(), Report> {
     let mut view = View::default();
     let mut history = History::open(dir)?;
     loop {
@@ -164,7 +146,8 @@ fn state_line(view: &View, owner: Owner, now: Timestamp) -> Vec<Line> {
     };
     let command = view.run.as_ref().map_or("copy", |run| run.command.as_str());
     let line = Line::new("  ");
-    let again = format!("  Run the same `neon-migrate {command}` command again: it goes on from here.");
+    let resume = if command == "copy" { ", with --resume" } else { "" };
+    let again = format!("  To go on: run the same `neon-migrate {command}` command again{resume}.");
     match (owner, &view.ended) {
         (Owner::Process(pid), _) => {
             let pid = pid.map_or_else(String::new, |pid| format!(" by the process with pid {pid}"));
@@ -182,10 +165,7 @@ fn state_line(view: &View, owner: Owner, now: Timestamp) -> Vec<Line> {
         },
         (Owner::Nobody, None) => {
             let when = view.at.map_or_else(String::new, |at| format!("; it last wrote {}", ago(at)));
-            vec![
-                line.add(Paint::Bad, "is not being worked on").text(format!(": its process was killed or crashed{when}.")),
-                Line::new(again),
-            ]
+            vec![line.add(Paint::Bad, "was killed or crashed").text(format!("{when}.")), Line::new(again)]
         }
     }
 }

@@ -123,6 +123,8 @@ pub enum EventKind {
         /// The target without secrets.
         target: String,
     },
+    /// The target was emptied: nothing that was done before counts, in this run or an earlier one.
+    BegunAnew,
     /// A phase began.
     PhaseStarted {
         /// The phase.

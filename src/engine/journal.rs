@@ -91,6 +91,13 @@ impl Journal {
         self.write(Write::Forget { id: id.to_owned() }).await
     }
 
+    /// Appends [`EventKind::BegunAnew`] and forgets the values of all steps: both are durable, or neither.
+    pub async fn begin_anew(&self) -> Result<EventIndex, Report> {
+        let index = self.append_with(EventKind::BegunAnew, vec![Write::ForgetAll]).await?;
+        lock(&self.0.steps).clear();
+        Ok(index)
+    }
+
     /// Records one sample of the progress.
     pub async fn sample(&self, sample: StoredSample) -> Result<(), Report> {
         self.write(Write::Sample { at: sample.at, rows: sample.rows, bytes: sample.bytes }).await
@@ -122,11 +129,6 @@ impl Journal {
     pub fn failure(&self) -> Option<Report> {
         let failure = self.0.store.committed().borrow().failure.clone();
         failure.map(|error| store_report(&self.0.dir, &error))
-    }
-
-    /// A wake-up for every commit; it ends with the journal.
-    pub fn committed(&self) -> watch::Receiver<Committed> {
-        self.0.store.committed()
     }
 
     /// Writes what is queued and closes the database. Subscriptions end after the last event.

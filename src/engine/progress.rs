@@ -192,6 +192,11 @@ impl Board {
                 }
             }
             EventKind::RunStarted { .. } => self.interrupt(),
+            EventKind::BegunAnew => {
+                builds().clear();
+                self.tables.write().unwrap_or_else(PoisonError::into_inner).clear();
+                self.planned.store(false, Ordering::Relaxed);
+            }
             _ => (),
         }
     }

@@ -227,6 +227,19 @@ impl Cx {
         self.0.journal.forget_step(id).await
     }
 
+    /// Records that the target was emptied: no step and no table is done any more. [`Cx::history`] goes on to say what was.
+    pub async fn begin_anew(&self) -> Result<(), Report> {
+        self.0.board.observe(&EventKind::BegunAnew);
+        self.0.journal.begin_anew().await.map(|_| ())
+    }
+
+    /// Everything that has happened so far, this run included.
+    pub fn view(&self) -> Result<View, Report> {
+        let mut view = View::default();
+        History::open(&self.0.dir)?.read(|event| view.apply(&event))?;
+        Ok(view)
+    }
+
     /// Ends the run: records how, and closes the journal, so that renderers end too. The migration stays owned until the last clone is dropped.
     pub async fn finish(&self, exit: Exit, report: Option<Report>) -> Result<(), Report> {
         self.0.sampler.cancel();

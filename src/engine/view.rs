@@ -4,7 +4,7 @@
 //! applied changes nothing, so a renderer may be handed events twice. What a process had under way when it died is set to
 //! interrupted by the `RunStarted` of the next one, since nothing in the journal can say that it died.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -157,6 +157,9 @@ pub struct Builds {
     pub finished: u64,
     /// Those being built.
     pub running: Vec<Build>,
+    /// The numbers of those that are built: one that is announced again, by a run that finds it done, counts once.
+    #[serde(skip)]
+    finished_ids: BTreeSet<u32>,
 }
 
 /// An object being built.
@@ -361,6 +364,21 @@ impl View {
         self.progress = None;
     }
 
+    /// Forgets all work; what this run has looked at stays.
+    fn begin_anew(&mut self) {
+        let before = std::mem::take(self);
+        *self = View {
+            index: before.index,
+            at: before.at,
+            run: before.run,
+            runs: before.runs.min(1),
+            phases: before.phases.into_iter().filter(|phase| phase.phase == Phase::Preflight).collect(),
+            findings: before.findings,
+            notices: before.notices,
+            ..View::default()
+        };
+    }
+
     fn close_open(&mut self, state: State) {
         let phases = self.phases.iter_mut().map(|phase| &mut phase.state);
         let steps = self.steps.iter_mut().map(|step| &mut step.state);
@@ -379,6 +397,7 @@ impl View {
                 self.run = Some(Run { command, version, pid: *pid, source, target, started_at: at });
                 self.runs += 1;
             }
+            EventKind::BegunAnew => self.begin_anew(),
             EventKind::PhaseStarted { phase } => self.start_phase(*phase, at),
             EventKind::PhaseFinished { phase } => self.finish_phase(*phase, State::Done, at),
             EventKind::StepStarted { step, phase, title } => self.start_step(step, *phase, title, at),
@@ -420,7 +439,8 @@ impl View {
             }
             EventKind::BuildFinished { ids } => {
                 self.builds.running.retain(|build| !ids.contains(&build.id));
-                self.builds.finished += ids.len() as u64;
+                self.builds.finished_ids.extend(ids);
+                self.builds.finished = self.builds.finished_ids.len() as u64;
             }
             EventKind::LeftOut { kind, name, reason } => {
                 self.left_out.retain(|left| (&left.kind, &left.name) != (kind, name));
@@ -500,7 +520,7 @@ impl View {
             self.places.insert(table.planned.id, self.tables.len());
             self.tables.push(table);
         }
-        self.builds = Builds { total: post_data, ..Builds::default() };
+        self.builds.total = post_data;
         self.jobs = jobs;
     }
 

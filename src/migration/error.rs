@@ -118,7 +118,9 @@ impl Error {
             Error::Interrupted => cancel::interrupted(),
             Error::File { doing, error } => Report::new("state-file", Exit::Bug, format!("{} failed.", capitalised(doing)))
                 .with_cause(format!("{}.", capitalised(&error.to_string())))
-                .with_fix("Check that the state directory is writable and that its disk has room, then run the same command again."),
+                .with_fix(
+                    "Check that the state directory is writable and that its disk has room, then run the same command again.",
+                ),
         }
     }
 }
@@ -157,16 +159,56 @@ fn advice(side: Side, error: &PgError) -> (&'static str, Option<&'static str>) {
         };
     };
     match (side, sqlstate) {
-        (_, "53100") => ("disk-full", Some("Make room on that server's disk (or raise the project's size limit), then run the same command again: it goes on from here.")),
-        (_, "53200") => ("out-of-memory", Some("Give the server more memory or run with fewer --jobs, then run the same command again: it goes on from here.")),
-        (_, "53300") => ("too-many-connections", Some("Free connections on that server or run with fewer --jobs; the same command goes on from here.")),
-        (Side::Source, "42P01") => ("table-dropped", Some("A table was dropped or renamed on the source after its schema was read. Start over with --replace-target, or leave the table out with --exclude, and keep the schema unchanged while the copy runs.")),
-        (Side::Source, "42703" | "42804") => ("table-altered", Some("A table was altered on the source after its schema was read. Start over with --replace-target, and keep the schema unchanged while the copy runs.")),
-        (Side::Target, "42703" | "42P01") => ("target-altered", Some("The target's schema was changed while the copy ran. Start over with --replace-target, and leave the target alone until the copy is done.")),
-        (Side::Source, "42501") => ("source-privilege", Some("Grant the source's role what it lacks, for instance with `grant pg_read_all_data to …;`, then run the same command again.")),
-        (Side::Target, "42501") => ("target-privilege", Some("Connect to the target as the owner of the database, then run the same command again.")),
-        (Side::Target, "22021") => ("encoding", Some("The source holds bytes that are not valid text in the target's encoding. Mend those rows on the source, or leave the table out with --exclude.")),
-        (Side::Source, "55P03") => ("lock-timeout", Some("Another session on the source held a lock for too long. The same command goes on from here.")),
+        (_, "53100") => (
+            "disk-full",
+            Some(
+                "Make room on that server's disk (or raise the project's size limit), then run the same command again: it goes on from here.",
+            ),
+        ),
+        (_, "53200") => (
+            "out-of-memory",
+            Some("Give the server more memory or run with fewer --jobs, then run the same command again: it goes on from here."),
+        ),
+        (_, "53300") => (
+            "too-many-connections",
+            Some("Free connections on that server or run with fewer --jobs; the same command goes on from here."),
+        ),
+        (Side::Source, "42P01") => (
+            "table-dropped",
+            Some(
+                "A table was dropped or renamed on the source after its schema was read. Start over with --replace-target, or leave the table out with --exclude, and keep the schema unchanged while the copy runs.",
+            ),
+        ),
+        (Side::Source, "42703" | "42804") => (
+            "table-altered",
+            Some(
+                "A table was altered on the source after its schema was read. Start over with --replace-target, and keep the schema unchanged while the copy runs.",
+            ),
+        ),
+        (Side::Target, "42703" | "42P01") => (
+            "target-altered",
+            Some(
+                "The target's schema was changed while the copy ran. Start over with --replace-target, and leave the target alone until the copy is done.",
+            ),
+        ),
+        (Side::Source, "42501") => (
+            "source-privilege",
+            Some(
+                "Grant the source's role what it lacks, for instance with `grant pg_read_all_data to …;`, then run the same command again.",
+            ),
+        ),
+        (Side::Target, "42501") => {
+            ("target-privilege", Some("Connect to the target as the owner of the database, then run the same command again."))
+        }
+        (Side::Target, "22021") => (
+            "encoding",
+            Some(
+                "The source holds bytes that are not valid text in the target's encoding. Mend those rows on the source, or leave the table out with --exclude.",
+            ),
+        ),
+        (Side::Source, "55P03") => {
+            ("lock-timeout", Some("Another session on the source held a lock for too long. The same command goes on from here."))
+        }
         (Side::Source, _) => ("source-failed", None),
         (Side::Target, _) => ("target-failed", None),
     }

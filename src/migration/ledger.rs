@@ -149,9 +149,8 @@ pub fn note_refused(dump_id: u32, reason: &str) -> String {
 
 /// The statement that notes parts as committed.
 pub fn note_parts(parts: &[(Oid, u32, Part)]) -> String {
-    let value = |(oid, part, p): &(Oid, u32, Part)| {
-        format!("({oid}, {part}, {}, {}, {}, {})", p.parts, p.generation, p.rows, p.bytes)
-    };
+    let value =
+        |(oid, part, p): &(Oid, u32, Part)| format!("({oid}, {part}, {}, {}, {}, {})", p.parts, p.generation, p.rows, p.bytes);
     let values: Vec<String> = parts.iter().map(value).collect();
     format!(
         "insert into neon_migrate.part (source_oid, part, parts, generation, row_count, byte_count) values {}",

@@ -84,7 +84,8 @@ pub fn exit(view: &crate::engine::view::View) -> (Exit, Option<Report>) {
     }
     let unexplained = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len());
     if unexplained > 0 {
-        let message = format!("All rows are there, but {} between source and target without an announced reason.", differs(unexplained));
+        let message =
+            format!("All rows are there, but {} between source and target without an announced reason.", differs(unexplained));
         let report = Report::new("objects-differ", Exit::Mismatch, message)
             .with_fix("Each is named above with what differs. Create what is missing on the target by hand, or mend its cause and start over with --replace-target.");
         return (Exit::Mismatch, Some(report));
@@ -219,11 +220,17 @@ impl Once<'_> {
             .filter(|table| self.request.scope.matches(table.name.schema.as_str(), table.name.name.as_str()))
             .partition(|table| entries_of.contains(&table.oid) || table.config_condition.is_some());
         if let Some(table) = unknown.first() {
-            return Err(changed_since(&format!("The table {} was created on the source after its schema was read.", table.name.human())).into());
+            return Err(changed_since(&format!(
+                "The table {} was created on the source after its schema was read.",
+                table.name.human()
+            ))
+            .into());
         }
         let known: HashSet<Oid> = tables.iter().map(|table| table.oid).collect();
         if let Some(entry) = entries.iter().find(|e| is_dropped(e, &out, &known, &compared)) {
-            return Err(changed_since(&format!("The table {} was dropped on the source after its schema was read.", entry.name)).into());
+            return Err(
+                changed_since(&format!("The table {} was dropped on the source after its schema was read.", entry.name)).into()
+            );
         }
         Ok(Prepared { archive, left_out, tables, indexes, foreign_keys, compared })
     }
@@ -361,7 +368,8 @@ impl Once<'_> {
         let compared = inventory::compare(&source, &target, options);
         let announced = self.announced(prepared).await?;
         let (unexplained, explained) = inventory::explain(&compared.differences, &announced);
-        let (by_policy, unexplained): (Vec<_>, Vec<_>) = unexplained.into_iter().map(|d| (policy(&d), d)).partition(|(reason, _)| reason.is_some());
+        let (by_policy, unexplained): (Vec<_>, Vec<_>) =
+            unexplained.into_iter().map(|d| (policy(&d), d)).partition(|(reason, _)| reason.is_some());
         let mut explanations: Vec<String> = explained.iter().map(|(difference, reason)| format!("{difference} {reason}")).collect();
         explanations.extend(by_policy.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())));
         explanations.extend(compared.not_compared);
@@ -427,12 +435,16 @@ fn is_dropped(entry: &Entry, out: &HashSet<u32>, known: &HashSet<Oid>, compared:
 }
 
 /// What is left out by design, whatever the source has.
-fn policy(difference: &inventory::Difference) -> Option<&'static str> {
+pub fn policy(difference: &inventory::Difference) -> Option<&'static str> {
     match difference.kind.as_str() {
-        "publication" | "published schema" | "published table" => Some("Publications are not carried over; create them on the target when something subscribes to it."),
+        "publication" | "published schema" | "published table" => {
+            Some("Publications are not carried over; create them on the target when something subscribes to it.")
+        }
         "subscription" => Some("Subscriptions are not carried over: two databases must not take the same stream."),
         "security label" => Some("Security labels are not carried over."),
-        "setting" | "database setting" => Some("Settings of the database and of roles are not part of a dump; set them on the target where they are wanted."),
+        "setting" | "database setting" => {
+            Some("Settings of the database and of roles are not part of a dump; set them on the target where they are wanted.")
+        }
         _ => None,
     }
 }
@@ -443,12 +455,19 @@ fn changed_since(sentence: &str) -> Report {
 }
 
 fn foreign() -> Report {
-    Report::new("target-not-empty", Exit::Blockers, "The target holds the records of another migration, in its schema neon_migrate.")
-        .with_fix("Go on with that one from the machine where it was begun, or begin anew with --replace-target.")
+    Report::new(
+        "target-not-empty",
+        Exit::Blockers,
+        "The target holds the records of another migration, in its schema neon_migrate.",
+    )
+    .with_fix("Go on with that one from the machine where it was begun, or begin anew with --replace-target.")
 }
 
 fn archive_gone() -> Report {
-    Report::new("state-gone", Exit::State, "The target holds an unfinished migration, and its files are not in the state directory any more.")
-        .with_fix("Begin anew with --replace-target.")
+    Report::new(
+        "state-gone",
+        Exit::State,
+        "The target holds an unfinished migration, and its files are not in the state directory any more.",
+    )
+    .with_fix("Begin anew with --replace-target.")
 }
-

@@ -101,9 +101,9 @@ pub async fn run(source: &mut Conn, target: &mut Conn, pass: &Pass, progress: On
     let (source_answers, target_answers) = match forwarded {
         Err(early) => {
             target.idle = early.is_ok() || matches!(early, Err(PgError::Server(_)));
-            return Err(PumpError::Target(early.err().unwrap_or_else(|| {
-                PgError::Protocol("the target ended the copy before all rows were sent".to_owned())
-            })));
+            return Err(PumpError::Target(
+                early.err().unwrap_or_else(|| PgError::Protocol("the target ended the copy before all rows were sent".to_owned())),
+            ));
         }
         Ok(Ok(source_answers)) => {
             source.idle = true;
@@ -120,7 +120,8 @@ pub async fn run(source: &mut Conn, target: &mut Conn, pass: &Pass, progress: On
                     target_write.flush().await
                 };
                 if told.await.is_ok() {
-                    target.idle = matches!(within_stall_limit("the target's answer", answers).await, Ok(_) | Err(PgError::Server(_)));
+                    target.idle =
+                        matches!(within_stall_limit("the target's answer", answers).await, Ok(_) | Err(PgError::Server(_)));
                 }
             }
             return Err(PumpError::Source(error));
@@ -365,7 +366,10 @@ mod tests {
         let mut bytes = [0];
         let mut taken = Vec::new();
         let mut source = tokio_util::io::StreamReader::new(futures_util::stream::iter(
-            stream.chunks(cut.max(1)).map(|chunk| Ok::<_, std::io::Error>(bytes::Bytes::copy_from_slice(chunk))).collect::<Vec<_>>(),
+            stream
+                .chunks(cut.max(1))
+                .map(|chunk| Ok::<_, std::io::Error>(bytes::Bytes::copy_from_slice(chunk)))
+                .collect::<Vec<_>>(),
         ));
         let mut buffer = BytesMut::new();
         let result = Flow::new(&mut source, &mut buffer, &mut bytes, &count).forward(&mut taken).await;

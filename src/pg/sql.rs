@@ -3,6 +3,7 @@
 //! tokio-postgres wants to log in by itself. It is handed a stream that swallows its startup packet and answers with the greeting that
 //! our login received, so that servers, encryption and authentication are decided in one place, [`super::auth`], for every kind of session.
 
+use std::borrow::Borrow;
 use std::fmt::Write;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -89,6 +90,12 @@ impl Deref for Client {
     type Target = tokio_postgres::Client;
 
     fn deref(&self) -> &Self::Target {
+        &self.inner
+    }
+}
+
+impl Borrow<tokio_postgres::Client> for Client {
+    fn borrow(&self) -> &tokio_postgres::Client {
         &self.inner
     }
 }

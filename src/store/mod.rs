@@ -79,6 +79,8 @@ pub enum Write {
         /// The step.
         id: String,
     },
+    /// Forgets the values of all steps.
+    ForgetAll,
     /// Adds a sample of the progress; a second sample of the same moment replaces the first.
     Sample {
         /// When, in microseconds since 1970.
@@ -264,6 +266,9 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<Option<u64>, rus
             }
             Write::Forget { id } => {
                 transaction.execute("delete from steps where id = ?", [id])?;
+            }
+            Write::ForgetAll => {
+                transaction.execute("delete from steps", [])?;
             }
             Write::Sample { at, rows, bytes } => {
                 transaction.execute(

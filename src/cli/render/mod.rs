@@ -26,6 +26,7 @@ use crate::engine::report::Report;
 use crate::engine::step::Cx;
 use crate::engine::view::View;
 
+use super::args::{Color, Output, Talk};
 use text::{Line, bytes, count, mean_rate, number};
 
 /// How often the live view is drawn.
@@ -35,25 +36,15 @@ const JSON_PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// The width of what is not on a terminal.
 const WIDTH_DEFAULT: usize = 100;
 
-/// What the user asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// Text for people: a live view on a terminal, plain lines elsewhere.
-    #[default]
-    Text,
-    /// JSON lines for programs.
-    Json,
-}
-
 /// A renderer at work.
 #[derive(Debug)]
 pub struct Renderer(tokio::task::JoinHandle<View>);
 
 /// Begins to render the run of `cx`, from its first event.
-pub fn start(cx: &Cx, output: Output) -> Result<Renderer, Report> {
+pub fn start(cx: &Cx, talk: &Talk) -> Result<Renderer, Report> {
     let events = cx.subscribe()?;
     let view = cx.history().clone();
-    let screen = Screen::new(output);
+    let screen = Screen::new(talk);
     Ok(Renderer(tokio::spawn(render(view, events, cx.progress(), screen))))
 }
 
@@ -97,12 +88,14 @@ pub(in crate::cli) enum Screen {
     Term(ProgressBar),
     Plain(plain::Plain),
     Json(Option<std::time::Instant>),
+    Quiet,
 }
 
 impl Screen {
-    pub(super) fn new(output: Output) -> Screen {
-        match output {
+    pub(super) fn new(talk: &Talk) -> Screen {
+        match talk.output {
             Output::Json => Screen::Json(None),
+            _ if talk.quiet => Screen::Quiet,
             Output::Text if is_live() => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
                 // The template is constant; if it were wrong, the default style would show the same message.
@@ -111,7 +104,7 @@ impl Screen {
                 }
                 Screen::Term(bar)
             }
-            Output::Text => Screen::Plain(plain::Plain::default()),
+            Output::Text | Output::Plain => Screen::Plain(plain::Plain::default()),
         }
     }
 
@@ -124,6 +117,8 @@ impl Screen {
             }
             Screen::Plain(plain) => print_err(&plain.event(event, view)),
             Screen::Json(_) => print_json(json::event_line(event)),
+            Screen::Quiet if plain::needs_attention(&event.kind) => print_err(&plain::common(&event.kind, view, term_width())),
+            Screen::Quiet => (),
         }
     }
 
@@ -147,13 +142,14 @@ impl Screen {
                     print_json(json::progress_line(progress));
                 }
             }
+            Screen::Quiet => (),
         }
     }
 
     fn report(&mut self, report: &Report) {
         match self {
             Screen::Term(bar) => bar.suspend(|| print_report(report)),
-            Screen::Plain(_) | Screen::Json(_) => print_report(report),
+            Screen::Plain(_) | Screen::Json(_) | Screen::Quiet => print_report(report),
         }
     }
 
@@ -162,7 +158,7 @@ impl Screen {
         match self {
             Screen::Json(_) => return,
             Screen::Term(bar) => bar.finish_and_clear(),
-            Screen::Plain(_) => (),
+            Screen::Plain(_) | Screen::Quiet => (),
         }
         let certificate = certificate::certificate(view, term_width());
         if !certificate.is_empty() {
@@ -174,6 +170,16 @@ impl Screen {
             print_report(report);
         }
     }
+}
+
+/// Sets for the whole process when text is coloured; `NO_COLOR` and `CLICOLOR_FORCE` are obeyed where it is left open.
+pub fn set_color(color: Color) {
+    let choice = match color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
 }
 
 /// What came of a phase, in a few words; empty where there is nothing to count.

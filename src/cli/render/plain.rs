@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::event::{Event, EventKind, Outcome, TableState, TableVerdict, Verdict};
+use crate::engine::finding::Severity;
 use crate::engine::phase::Phase;
 use crate::engine::view::{TableView, View, milliseconds};
 
@@ -126,9 +127,21 @@ pub fn common(kind: &EventKind, view: &View, width: usize) -> Vec<Line> {
             report::finding(finding, width.saturating_sub(2)).into_iter().map(|line| Line::new("  ").join(line)).collect()
         }
         EventKind::LeftOut { kind, name, reason } => said(Paint::Warn, "left out", &format!("{kind} {}: {reason}", clean(name))),
+        EventKind::BegunAnew => vec![Line::new("  The target was emptied; the migration begins anew.")],
         EventKind::Notice { message, warning: true } => said(Paint::Warn, "warning", message),
         EventKind::Notice { message, warning: false } => labelled((Paint::Plain, "  "), message, width),
         _ => Vec::new(),
+    }
+}
+
+/// Whether an event is worth a line even for those who asked for quiet.
+pub fn needs_attention(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::StepFinished { outcome, .. } => *outcome == Outcome::Warning,
+        EventKind::FindingRaised { finding } => finding.severity > Severity::Note,
+        EventKind::Notice { warning, .. } => *warning,
+        EventKind::StepFailed { .. } | EventKind::Retrying { .. } | EventKind::LeftOut { .. } => true,
+        _ => false,
     }
 }
 

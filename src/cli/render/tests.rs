@@ -311,6 +311,7 @@ fn the_json_guide_has_every_event_and_field() {
     let more = [
         EventKind::StepFailed { step: "a".into(), report: mismatch() },
         EventKind::Notice { message: "N.".into(), warning: false },
+        EventKind::BegunAnew,
     ];
     let story = more.into_iter().fold(story, Story::then);
     let mut found = Vec::new();

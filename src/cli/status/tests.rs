@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
+use crate::cli::args::Color;
 use crate::cli::render::tests::{Story, progress, shown};
 use crate::engine::event::EventKind;
 use crate::engine::phase::Phase;
@@ -35,7 +36,11 @@ fn a_migration_that_was_stopped() {
 }
 
 fn args(dir: &Path, migration: Option<&str>) -> StatusArgs {
-    StatusArgs { migration: migration.map(str::to_owned), state_dir: Some(dir.to_owned()), output: Output::Json, follow: false }
+    StatusArgs { migration: migration.map(str::to_owned), state_dir: Some(dir.to_owned()), follow: false }
+}
+
+fn json_lines() -> Talk {
+    Talk { output: Output::Json, quiet: false, verbose: 0, color: Color::Auto }
 }
 
 #[tokio::test]
@@ -59,7 +64,7 @@ async fn another_process_sees_what_the_owner_does_and_that_it_lives() {
     assert_eq!((owner, view.progress.is_none()), (Owner::Nobody, true));
     let json: serde_json::Value = serde_json::from_str(&document(&found, &view, owner).unwrap()).unwrap();
     assert_eq!((json["running"].as_bool(), json["view"]["ended"]["exit"].as_str()), (Some(false), Some("done")));
-    assert!(follow(&found, Output::Json).is_ok(), "a run that has ended is followed to its end at once");
+    assert!(follow(&found, Screen::new(&json_lines())).is_ok(), "a run that has ended is followed to its end at once");
 }
 
 #[test]
@@ -67,5 +72,5 @@ fn a_migration_that_is_not_there_is_said() {
     let root = tempfile::tempdir().unwrap();
     let report = find(&args(root.path(), Some("shop"))).unwrap_err();
     assert_eq!((report.code.as_str(), report.exit), ("state-none", Exit::State));
-    assert_eq!(run(&args(root.path(), None)), Exit::State);
+    assert_eq!(run(&args(root.path(), None), &json_lines()), Exit::State);
 }

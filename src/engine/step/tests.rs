@@ -48,6 +48,23 @@ async fn a_step_that_was_done_is_not_done_again_until_it_is_forgotten() {
 }
 
 #[tokio::test]
+async fn an_emptied_target_makes_all_work_undone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut runs = 0;
+    let cx = Cx::open(dir.path()).await.unwrap();
+    cx.emit(run_started()).await.unwrap();
+    load(&cx, &mut runs).await.unwrap();
+    cx.emit(EventKind::BuildFinished { ids: vec![1, 2] }).await.unwrap();
+    cx.emit(EventKind::BuildFinished { ids: vec![2, 3] }).await.unwrap();
+    assert_eq!(fold(&cx).await.builds.finished, 3);
+    cx.begin_anew().await.unwrap();
+    let view = fold(&cx).await;
+    assert_eq!((view.builds.finished, view.steps.len(), view.runs), (0, 0, 1));
+    load(&cx, &mut runs).await.unwrap();
+    assert_eq!(runs, 2);
+}
+
+#[tokio::test]
 async fn a_step_that_fails_says_so_and_is_not_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let cx = Cx::open(dir.path()).await.unwrap();
@@ -185,4 +202,18 @@ async fn events_that_are_emitted_together_are_durable_together() {
     cx.emit_all(kinds).await.unwrap();
     assert_eq!(fold(&cx).await.builds.finished, 500);
     cx.emit_all(Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_that_fails_ends_the_run_and_the_process_is_told_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Cx::open(dir.path()).await.unwrap();
+    cx.emit(run_started()).await.unwrap();
+    let other = rusqlite::Connection::open(dir.path().join(journal::FILE)).unwrap();
+    other.execute_batch("create trigger full before insert on events begin select raise(abort, 'disk full'); end").unwrap();
+    let report = cx.emit(EventKind::PhaseFinished { phase: Phase::Copy }).await.unwrap_err();
+    assert_eq!((report.code.as_str(), report.exit), ("state-failed", Exit::State));
+    cx.cancel().cancelled().await;
+    assert_eq!(cx.finish(Exit::State, Some(report)).await.unwrap_err().code, "state-failed");
+    assert_eq!(fold(&cx).await.index, 1);
 }

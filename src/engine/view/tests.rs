@@ -62,6 +62,7 @@ fn any_step_event() -> impl Strategy<Value = EventKind> {
 fn any_kind() -> impl Strategy<Value = EventKind> {
     prop_oneof![
         Just(EventKind::RunStarted { command: "copy".into(), version: "0".into(), pid: 1, source: "s".into(), target: "t".into() }),
+        Just(EventKind::BegunAnew),
         any_phase().prop_map(|phase| EventKind::PhaseStarted { phase }),
         any_phase().prop_map(|phase| EventKind::PhaseFinished { phase }),
         any_step_event(),

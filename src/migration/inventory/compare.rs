@@ -45,7 +45,7 @@ pub struct Difference {
     /// The relation or type that it belongs to.
     pub parent: Option<String>,
     /// See [`Object::toc`].
-    pub toc: String,
+    pub toc: Option<String>,
     /// How it differs.
     pub what: What,
 }
@@ -84,17 +84,13 @@ pub struct Comparison {
 pub fn compare(source: &Inventory, target: &Inventory, options: Options) -> Comparison {
     let mut all: BTreeSet<&ObjectId> = source.objects.keys().collect();
     all.extend(target.objects.keys());
-    let relations = |inventory: &Inventory| -> BTreeSet<String> {
-        let is_parent = |id: &&ObjectId| id.kind != "column";
-        inventory.objects.keys().filter(is_parent).map(|id| id.name.clone()).collect()
-    };
-    let (on_source, on_target) = (relations(source), relations(target));
+    let (on_source, on_target) = (parents(source), parents(target));
     let mut comparison = Comparison { objects: source.objects.len() as u64, ..Comparison::default() };
     let mut majors = Majors { source: source.major, target: target.major, skipped: BTreeMap::new() };
     for id in all {
         let (here, there) = (source.objects.get(id), target.objects.get(id));
-        let lone_column = |object: &Object, other: &BTreeSet<String>| {
-            id.kind == "column" && object.parent.as_ref().is_some_and(|parent| !other.contains(parent))
+        let lone_column = |object: &Object, other: &BTreeSet<&str>| {
+            id.kind == "column" && object.parent.as_deref().is_some_and(|parent| !other.contains(parent))
         };
         match (here, there) {
             (Some(here), None) if !lone_column(here, &on_target) => comparison.add(id, here, What::Missing),
@@ -108,10 +104,16 @@ pub fn compare(source: &Inventory, target: &Inventory, options: Options) -> Comp
     comparison
 }
 
+/// Everything that may have columns, by name.
+fn parents(inventory: &Inventory) -> BTreeSet<&str> {
+    inventory.objects.keys().filter(|id| id.kind != "column").map(|id| &*id.name).collect()
+}
+
 impl Comparison {
     fn add(&mut self, id: &ObjectId, object: &Object, what: What) {
-        let (kind, name) = (id.kind.clone(), id.name.clone());
-        self.differences.push(Difference { kind, name, parent: object.parent.clone(), toc: object.toc.clone(), what });
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let (kind, name) = (id.kind.to_owned(), id.name.to_string());
+        self.differences.push(Difference { kind, name, parent: text(&object.parent), toc: text(&object.toc), what });
     }
 }
 
@@ -119,7 +121,7 @@ impl Comparison {
 struct Majors {
     source: u32,
     target: u32,
-    skipped: BTreeMap<(String, &'static str), u64>,
+    skipped: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 impl Majors {
@@ -147,8 +149,7 @@ impl Majors {
 }
 
 fn compare_object(id: &ObjectId, pair: (&Object, &Object), options: Options, majors: &mut Majors, comparison: &mut Comparison) {
-    let mut fields: BTreeSet<&'static str> = pair.0.properties.keys().copied().collect();
-    fields.extend(pair.1.properties.keys());
+    let fields: BTreeSet<&'static str> = pair.0.properties.iter().chain(&pair.1.properties).map(|(name, _)| *name).collect();
     for field in fields {
         let wanted = match field {
             "owner" => options.owners,
@@ -161,12 +162,12 @@ fn compare_object(id: &ObjectId, pair: (&Object, &Object), options: Options, maj
             continue;
         }
         let same_major = field.strip_suffix("_same_major");
-        let public = id.kind == "schema" && id.name == "public" && matches!(field, "owner" | "grants");
+        let public = id.kind == "schema" && &*id.name == "public" && matches!(field, "owner" | "grants");
         if same_major.is_some() && majors.differ() || public && majors.public_differs() {
-            *majors.skipped.entry((id.kind.clone(), same_major.unwrap_or(field))).or_default() += 1;
+            *majors.skipped.entry((id.kind, same_major.unwrap_or(field))).or_default() += 1;
             continue;
         }
-        let (source, target) = (pair.0.properties.get(field), pair.1.properties.get(field));
+        let (source, target) = (pair.0.property(field), pair.1.property(field));
         if source == target
             || field == "grants" && majors.maintain_differs() && without_maintain(source) == without_maintain(target)
         {
@@ -174,7 +175,7 @@ fn compare_object(id: &ObjectId, pair: (&Object, &Object), options: Options, maj
         }
         let secret = field.strip_suffix("_hash");
         let shown = |text: Option<&Text>| match text {
-            Some(Text::Short(text)) if secret.is_none() => Some(text.clone()),
+            Some(Text::Short(text)) if secret.is_none() => Some(text.to_string()),
             _ => None,
         };
         let field = same_major.or(secret).unwrap_or(field).to_owned();
@@ -184,7 +185,7 @@ fn compare_object(id: &ObjectId, pair: (&Object, &Object), options: Options, maj
 
 fn without_maintain(grants: Option<&Text>) -> Option<Text> {
     Some(match grants? {
-        Text::Short(text) => Text::Short(text.replace(",MAINTAIN*", "").replace(",MAINTAIN", "").replace("MAINTAIN,", "")),
+        Text::Short(text) => Text::Short(text.replace(",MAINTAIN*", "").replace(",MAINTAIN", "").replace("MAINTAIN,", "").into()),
         hashed @ Text::Hashed(_) => hashed.clone(),
     })
 }
@@ -229,14 +230,17 @@ pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Differe
         parents.insert(&object.name, &object.reason);
     }
     // A parent is named as people write it; an announcement may use the archive's form of the same name.
-    let aliases: BTreeMap<&str, &str> =
-        differences.iter().filter(|d| d.what == What::Missing).map(|d| (d.name.as_str(), d.toc.as_str())).collect();
+    let aliases: BTreeMap<&str, &str> = differences
+        .iter()
+        .filter(|d| d.what == What::Missing)
+        .map(|d| (d.name.as_str(), d.toc.as_deref().unwrap_or(&d.name)))
+        .collect();
     let reason = |difference: &Difference| -> Option<String> {
         if difference.what != What::Missing {
             return None;
         }
         let by_name = |name: &str| reasons.get(&(difference.kind.clone(), name)).copied();
-        let own = by_name(&difference.name).or_else(|| by_name(&difference.toc));
+        let own = by_name(&difference.name).or_else(|| by_name(difference.toc.as_deref()?));
         let parent = difference.parent.as_deref().filter(|parent| aliases.contains_key(parent));
         let inherited = parent.and_then(|parent| parents.get(parent).or_else(|| parents.get(aliases.get(parent)?)).copied());
         own.or(inherited).map(str::to_owned)
@@ -272,7 +276,7 @@ mod tests {
 
     fn missing(kind: &str, name: &str, toc: &str, parent: Option<&str>) -> Difference {
         let parent = parent.map(str::to_owned);
-        Difference { kind: kind.into(), name: name.into(), parent, toc: toc.into(), what: What::Missing }
+        Difference { kind: kind.into(), name: name.into(), parent, toc: Some(toc.into()), what: What::Missing }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod compare;
 
 use std::collections::BTreeMap;
 
+use futures_util::{TryStreamExt, pin_mut};
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
@@ -69,38 +70,45 @@ const PLAIN_COLUMNS: [&str; 4] = ["kind", "name", "toc", "parent"];
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId {
     /// `table`, `column`, `foreign data wrapper`, ….
-    pub kind: String,
+    pub kind: &'static str,
     /// Its name with its schema and, for what belongs to a table, the table; quoted where needed.
-    pub name: String,
+    pub name: Box<str>,
 }
 
 /// One object's properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Object {
     /// The relation or type that it belongs to, named as that is named.
-    pub parent: Option<String>,
-    /// Its schema and tag in the table of contents of a pg_dump archive, joined by a dot.
-    pub toc: String,
-    /// Its properties.
-    pub properties: BTreeMap<&'static str, Text>,
+    pub parent: Option<Box<str>>,
+    /// Its schema and tag in the table of contents of a pg_dump archive, joined by a dot; none for what has no entry of its own.
+    pub toc: Option<Box<str>>,
+    /// Its properties, few: a list takes a third of the memory of a map.
+    properties: Vec<(&'static str, Text)>,
+}
+
+impl Object {
+    /// One of its properties, by the name of the query's column.
+    pub fn property(&self, name: &str) -> Option<&Text> {
+        self.properties.iter().find(|(property, _)| *property == name).map(|(_, text)| text)
+    }
 }
 
 /// A property's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Text {
     /// Short enough to be kept, and shown.
-    Short(String),
+    Short(Box<str>),
     /// The SHA-256 of a longer one.
-    Hashed([u8; 32]),
+    Hashed(Box<[u8; 32]>),
 }
 
 impl Text {
     /// Grants are kept whole, because they are compared piece by piece.
     fn new(property: &str, text: &str) -> Text {
         if text.len() <= TEXT_MAX || property == "grants" {
-            Text::Short(text.to_owned())
+            Text::Short(text.into())
         } else {
-            Text::Hashed(Sha256::digest(text).into())
+            Text::Hashed(Box::new(Sha256::digest(text).into()))
         }
     }
 }
@@ -123,7 +131,9 @@ impl Inventory {
         let mut inventory = Inventory { major, objects: BTreeMap::new() };
         let later = LATER_QUERIES.iter().filter(|(from, _)| major >= *from).map(|(_, sql)| *sql);
         for sql in QUERIES.iter().copied().chain(later) {
-            for message in client.simple_query(&expand(sql)).await? {
+            let rows = client.simple_query_raw(&expand(sql)).await?;
+            pin_mut!(rows);
+            while let Some(message) = rows.try_next().await? {
                 if let SimpleQueryMessage::Row(row) = message {
                     inventory.add(&row);
                 }
@@ -133,16 +143,18 @@ impl Inventory {
     }
 
     fn add(&mut self, row: &SimpleQueryRow) {
-        let text = |name: &str| row.get(name).unwrap_or_default().to_owned();
-        let id = ObjectId { kind: text("kind"), name: text("name") };
+        let id = ObjectId { kind: interned(row.get("kind").unwrap_or_default()), name: row.get("name").unwrap_or_default().into() };
         let properties = row.columns().iter().enumerate().filter(|(_, column)| !PLAIN_COLUMNS.contains(&column.name()));
         let properties =
-            properties.filter_map(|(i, column)| Some((interned(column.name()), Text::new(column.name(), row.get(i)?)))).collect();
-        self.objects.insert(id, Object { parent: row.get("parent").map(str::to_owned), toc: text("toc"), properties });
+            properties.filter_map(|(i, column)| Some((interned(column.name()), Text::new(column.name(), row.get(i)?))));
+        let mut properties: Vec<_> = properties.collect();
+        properties.shrink_to_fit();
+        self.objects
+            .insert(id, Object { parent: row.get("parent").map(Into::into), toc: row.get("toc").map(Into::into), properties });
     }
 }
 
-/// The names of properties come from our own few queries, so they are kept once.
+/// Kinds and names of properties come from our own few queries, so they are kept once.
 fn interned(name: &str) -> &'static str {
     use std::collections::HashSet;
     use std::sync::{Mutex, OnceLock, PoisonError};

@@ -1,5 +1,6 @@
 //! Comparing two databases at rest: every table, in one snapshot of each side.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -72,9 +73,9 @@ pub enum VerifyError {
 ///
 /// Each side's sessions (as many as are to work at once, at least one) share one snapshot, taken here; they must not be in a transaction, and
 /// are used up. `on_table` is called once for each table, when its verdict is known; a table that is only on the target has a verdict too.
-pub async fn run(
-    source: Vec<Client>,
-    target: Vec<Client>,
+pub async fn run<C: Borrow<Client> + Sync>(
+    source: Vec<C>,
+    target: Vec<C>,
     options: &Options<'_>,
     on_table: impl Fn(TableVerdict) + Send + Sync,
 ) -> Result<Summary, VerifyError> {
@@ -94,8 +95,8 @@ pub async fn run(
     let queues = (Mutex::new(plan.pieces(0)), Mutex::new(plan.pieces(1)));
     let (sender, receiver) = mpsc::channel(64);
     let workers = async {
-        let source_side = source.iter().map(|client| work(client, 0, &queues.0, sender.clone(), options.cancel));
-        let target_side = target.iter().map(|client| work(client, 1, &queues.1, sender.clone(), options.cancel));
+        let source_side = source.iter().map(|client| work(client.borrow(), 0, &queues.0, sender.clone(), options.cancel));
+        let target_side = target.iter().map(|client| work(client.borrow(), 1, &queues.1, sender.clone(), options.cancel));
         tokio::join!(join_all(source_side), join_all(target_side));
         drop(sender);
     };
@@ -110,8 +111,8 @@ pub async fn run(
 }
 
 /// A session that still lives; the first one if none does, to say why.
-fn alive(clients: &[Client]) -> &Client {
-    clients.iter().find(|client| !client.is_closed()).unwrap_or(&clients[0])
+fn alive<C: Borrow<Client>>(clients: &[C]) -> &Client {
+    clients.iter().map(Borrow::borrow).find(|client: &&Client| !client.is_closed()).unwrap_or_else(|| clients[0].borrow())
 }
 
 impl Summary {
@@ -128,14 +129,15 @@ impl Summary {
 }
 
 /// Puts all sessions in one snapshot and reads the catalog in it. The savepoint keeps the snapshot through failing statements.
-async fn open(clients: &[Client]) -> Result<Catalog, PgError> {
+async fn open<C: Borrow<Client>>(clients: &[C]) -> Result<Catalog, PgError> {
     const BEGIN: &str = "begin isolation level repeatable read, read only;";
     let Some((first, others)) = clients.split_first() else { return Ok(Catalog::default()) };
+    let first = first.borrow();
     first.batch_execute(&format!("{} {BEGIN}", super::session_sql())).await?;
     let snapshot: String = first.query_one("select pg_export_snapshot()", &[]).await?.try_get(0)?;
     first.batch_execute("savepoint verify").await?;
     let import = format!("{} {BEGIN} set transaction snapshot {}; savepoint verify", super::session_sql(), literal(&snapshot));
-    futures_util::future::try_join_all(others.iter().map(|client| client.batch_execute(&import))).await?;
+    futures_util::future::try_join_all(others.iter().map(|client| client.borrow().batch_execute(&import))).await?;
     Catalog::load(first).await
 }
 
@@ -326,17 +328,17 @@ fn next_batch(queue: &Mutex<VecDeque<Piece>>) -> Vec<Piece> {
 }
 
 /// Sends all statements at once. A failing one takes those behind it along; these are tried again one by one.
+///
+/// Going back to the savepoint gives up the locks as well: one transaction that holds a lock on each of 10,000 tables would fill the server's lock table, for itself
+/// and for everybody else.
 async fn run_batch(client: &Client, batch: &[Piece]) -> Vec<Result<Sums, PgError>> {
     let mut results = join_all(batch.iter().map(|piece| sums(client, &piece.sql))).await;
     let aborted = |result: &Result<Sums, PgError>| matches!(result, Err(error) if error.sqlstate() == Some("25P02"));
-    // Where this fails, the session is lost, and the next statement says so.
-    if results.iter().any(Result::is_err) && client.batch_execute(ROLLBACK).await.is_ok() {
-        for (piece, result) in batch.iter().zip(&mut results).filter(|(_, result)| aborted(result)) {
-            *result = sums(client, &piece.sql).await;
-            if result.is_err() && client.batch_execute(ROLLBACK).await.is_err() {
-                break;
-            }
-        }
+    // Where going back fails, the session is lost, and the next statement says so.
+    let _ = client.batch_execute(ROLLBACK).await;
+    for (piece, result) in batch.iter().zip(&mut results).filter(|(_, result)| aborted(result)) {
+        *result = sums(client, &piece.sql).await;
+        let _ = client.batch_execute(ROLLBACK).await;
     }
     results
 }

@@ -1,7 +1,7 @@
 -- Columns of relations and composite types. Their place is counted without dropped columns.
 select 'column' as kind,
        quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname) as name,
-       n.nspname || '.' || c.relname || '.' || a.attname as toc,
+       null as toc,
        quote_ident(n.nspname) || '.' || quote_ident(c.relname) as parent,
        row_number() over (partition by a.attrelid order by a.attnum) as place,
        format_type(a.atttypid, a.atttypmod) as type,
