@@ -1,7 +1,7 @@
 //! The one-time copy, from the first look to the certificate.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::copy::snapshot::Snapshot;
 use super::copy::{self, Copy};
@@ -28,9 +28,6 @@ use crate::pg::catalog::{self, ForeignKey, Index, Table};
 use crate::pg::names::QualifiedName;
 use crate::pg::tools::Tools;
 use crate::pg::types::Oid;
-
-/// Tables from this size on are cut into ranges, in bytes, unless the person says otherwise.
-const SPLIT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -319,7 +316,8 @@ impl Once<'_> {
             builds,
             post_data,
             jobs: request.jobs,
-            split_bytes: request.split_bytes.unwrap_or(SPLIT_BYTES),
+            split_bytes: request.split_bytes,
+            cuts: Mutex::default(),
             keep: request.keep,
             verified: Arc::default(),
         }
