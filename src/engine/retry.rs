@@ -35,7 +35,12 @@ impl Backoff {
         #[cfg(debug_assertions)]
         if let Some(limit) = std::env::var("NEON_MIGRATE_RETRY_MS").ok().and_then(|value| value.parse().ok()) {
             let total_max = Duration::from_millis(limit);
-            return Backoff { attempts_max: 1000, first: Duration::from_millis(50), pause_max: Duration::from_millis(500), total_max };
+            return Backoff {
+                attempts_max: 1000,
+                first: Duration::from_millis(50),
+                pause_max: Duration::from_millis(500),
+                total_max,
+            };
         }
         Backoff::SERVER
     }

@@ -307,9 +307,8 @@ impl Once<'_> {
             }
             crash::point("schema.ledger-created");
             let ledger = self.own_ledger(&mut conn).await?;
-            let is_open = |entry: &&Entry| {
-                !prepared.is_out(entry) && !is_for_the_end(entry) && !ledger.refused.contains_key(&entry.dump_id)
-            };
+            let is_open =
+                |entry: &&Entry| !prepared.is_out(entry) && !is_for_the_end(entry) && !ledger.refused.contains_key(&entry.dump_id);
             let entries: Vec<&Entry> = prepared.archive.pre_data.iter().filter(is_open).collect();
             let restored = restore::create(&mut conn, &entries, &ledger.entries, &|_| crash::point("schema.batch")).await?;
             // The session was open all the while: if it still is, the server has forgotten nothing.

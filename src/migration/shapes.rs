@@ -83,7 +83,11 @@ impl Shapes {
                     format!("The table {} was renamed to {} on the source after its schema was read.", then.name, now.name)
                 }
                 Some(now) if now.columns != then.columns => {
-                    format!("The table {} was altered on the source after its schema was read: {}.", then.name, difference(then, now))
+                    format!(
+                        "The table {} was altered on the source after its schema was read: {}.",
+                        then.name,
+                        difference(then, now)
+                    )
                 }
                 Some(_) => continue,
             };

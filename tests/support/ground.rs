@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::child::{Outcome, Run};
+use super::child::{Outcome, Run, Running};
 use super::cluster::Cluster;
 use super::fixtures::fixture;
 use super::poll;
@@ -32,10 +32,32 @@ pub struct Contents {
 /// One copy: from the source's database `src` to a database of its own.
 pub struct Case<'a> {
     pub ground: &'a Ground,
+    pub source_database: String,
     pub database: String,
     pub source_url: String,
     pub target_url: String,
     extra: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// A run that waits at a point.
+pub struct Paused {
+    pub running: Running,
+    file: PathBuf,
+}
+
+impl Paused {
+    /// Lets it go on, to an end that must come in time.
+    pub async fn go_on(self) -> Outcome {
+        std::fs::remove_file(&self.file).unwrap();
+        self.running.finish(RUN_LIMIT).await
+    }
+
+    /// Lets it go on.
+    pub fn release(self) -> Running {
+        std::fs::remove_file(&self.file).unwrap();
+        self.running
+    }
 }
 
 impl Ground {
@@ -57,16 +79,23 @@ impl Ground {
         self
     }
 
-    /// A new empty target database.
+    /// A new empty target database, and the source that all cases share.
     pub async fn case(&self, database: &str) -> Case<'_> {
-        let target_url = self.target.neon_shaped_target(database).await;
-        let source_url = self.source.superuser_url("src");
-        Case { ground: self, database: database.to_owned(), source_url, target_url, extra: Vec::new() }
+        self.case_from("src", database).await
     }
 
-    /// A place in the state directory for a file.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.state.path().join(name)
+    /// A new empty target database, and a source of its own that may be changed.
+    pub async fn own_case(&self, database: &str) -> Case<'_> {
+        let source = format!("src_{database}");
+        self.source.psql("postgres", &format!("create database {source} template src")).await;
+        self.case_from(&source, database).await
+    }
+
+    async fn case_from(&self, source: &str, database: &str) -> Case<'_> {
+        let target_url = self.target.neon_shaped_target(database).await;
+        let source_url = self.source.superuser_url(source);
+        let (source_database, database) = (source.to_owned(), database.to_owned());
+        Case { ground: self, source_database, database, source_url, target_url, extra: Vec::new(), variables: Vec::new() }
     }
 }
 
@@ -84,7 +113,12 @@ impl Contents {
     /// Fails with what differs.
     #[track_caller]
     pub fn assert_is(&self, expected: &Contents, what: &str) {
-        assert!(self.schema == expected.schema, "{what}: the definitions differ\n{}\n--- expected\n{}", self.schema, expected.schema);
+        assert!(
+            self.schema == expected.schema,
+            "{what}: the definitions differ\n{}\n--- expected\n{}",
+            self.schema,
+            expected.schema
+        );
         let missing: Vec<&String> = expected.rows.iter().filter(|row| self.rows.binary_search(row).is_err()).take(5).collect();
         let extra: Vec<&String> = self.rows.iter().filter(|row| expected.rows.binary_search(row).is_err()).take(5).collect();
         let (here, there) = (self.rows.len(), expected.rows.len());
@@ -101,10 +135,38 @@ impl Case<'_> {
 
     /// The command, which is the same every time.
     pub fn command(&self) -> Run {
-        let mut args = vec!["copy", "--source", &self.source_url, "--target", &self.target_url, "--jobs", "3", "--split-above", "400kB"];
+        let mut args =
+            vec!["copy", "--source", &self.source_url, "--target", &self.target_url, "--jobs", "3", "--split-above", "400kB"];
         args.extend(["--output", "json"]);
         args.extend(self.extra.iter().map(String::as_str));
-        Run::new(args).env("NEON_MIGRATE_STATE_DIR", self.ground.state.path())
+        let run = Run::new(args).env("NEON_MIGRATE_STATE_DIR", self.ground.state.path());
+        self.variables.iter().fold(run, |run, (name, value)| run.env(name, value))
+    }
+
+    /// With a limit for all retries of one piece of work, in milliseconds.
+    pub fn retrying_for(mut self, limit_ms: u64) -> Self {
+        self.variables.push(("NEON_MIGRATE_RETRY_MS", limit_ms.to_string()));
+        self
+    }
+
+    /// With a limit for silent connections, in milliseconds.
+    pub fn stalling_for(mut self, limit_ms: u64) -> Self {
+        self.variables.push(("NEON_MIGRATE_STALL_MS", limit_ms.to_string()));
+        self
+    }
+
+    /// Starts the command, and has it wait at a point.
+    pub async fn pause_at(&self, point: &str, nth: u64) -> Paused {
+        let file = self.ground.state.path().join(format!("pause-{}", self.database));
+        let run = self.command().env("NEON_MIGRATE_PAUSE_AT", format!("{point}:{nth}")).env("NEON_MIGRATE_PAUSE_FILE", &file);
+        let running = run.start();
+        poll::until_true(RUN_LIMIT, &format!("the run arrives at {point}:{nth}"), async || {
+            let over = running.stdout().contains(r#""event":"run_finished""#);
+            assert!(!over, "the run ended before it came to {point}:{nth}\n{}", running.stdout());
+            file.exists()
+        })
+        .await;
+        Paused { running, file }
     }
 
     /// Runs the command, has it kill itself at a point, and says whether it got there. If not, it has to have ended well.
@@ -129,7 +191,7 @@ impl Case<'_> {
     pub async fn assert_complete(&self, what: &str) {
         let expected = match &self.ground.expected {
             Some(expected) => expected.clone(),
-            None => Contents::of(&self.ground.source, "src").await,
+            None => Contents::of(&self.ground.source, &self.source_database).await,
         };
         Contents::of(&self.ground.target, &self.database).await.assert_is(&expected, what);
         self.assert_nothing_left(what).await;
@@ -143,7 +205,7 @@ impl Case<'_> {
         let invalid = "select count(*) from pg_index where not indisvalid or not indisready";
         assert_eq!(target.query(&self.database, invalid).await, "0", "{what}: an index is not valid");
         let sessions = "select count(*) from pg_stat_activity where application_name like 'neon-migrate%'";
-        for (cluster, database) in [(source, "src"), (target, self.database.as_str())] {
+        for (cluster, database) in [(source, self.source_database.as_str()), (target, self.database.as_str())] {
             let gone = async || cluster.query(database, sessions).await == "0";
             poll::until_true(Duration::from_secs(10), &format!("{what}: our sessions end"), gone).await;
         }
@@ -158,11 +220,17 @@ impl Case<'_> {
         let complete = "select source_oid from neon_migrate.part group by source_oid having count(*) = max(parts)";
         let oids = target.query(&self.database, complete).await;
         let oids: Vec<&str> = oids.lines().chain(["0"]).collect();
-        let names = format!("select n.nspname || '.' || relname from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid in ({})", oids.join(","));
-        let complete = self.ground.source.query("src", &names).await;
+        let names = format!(
+            "select n.nspname || '.' || relname from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid in ({})",
+            oids.join(",")
+        );
+        let complete = self.ground.source.query(&self.source_database, &names).await;
         let complete: Vec<&str> = complete.lines().collect();
-        let files = "select n.nspname || '.' || relname, relfilenode, relkind from pg_class c join pg_namespace n on n.oid = relnamespace
-            where n.nspname = 'app' and relkind in ('r', 'i')";
+        // What is on a materialized view is made anew with its rows.
+        let files = "select n.nspname || '.' || c.relname, c.relfilenode, c.relkind
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_index i on i.indexrelid = c.oid
+            left join pg_class t on t.oid = i.indrelid
+            where n.nspname = 'app' and (c.relkind = 'r' or c.relkind = 'i' and t.relkind = 'r')";
         let files = target.query(&self.database, files).await;
         let row = |line: &str| {
             let mut fields = line.rsplitn(3, '|').map(str::to_owned);
@@ -175,7 +243,10 @@ impl Case<'_> {
     /// Fails if something that was finished was done again.
     pub async fn assert_not_done_again(&self, finished: &BTreeMap<String, String>, what: &str) {
         for (name, file) in finished {
-            let sql = format!("select relfilenode from pg_class c join pg_namespace n on n.oid = relnamespace where n.nspname || '.' || relname = '{}'", name.replace('\'', "''"));
+            let sql = format!(
+                "select relfilenode from pg_class c join pg_namespace n on n.oid = relnamespace where n.nspname || '.' || relname = '{}'",
+                name.replace('\'', "''")
+            );
             assert_eq!(&self.ground.target.query(&self.database, &sql).await, file, "{what}: {name} was done again");
         }
     }

@@ -152,7 +152,9 @@ impl Copy {
             }
             self.copy_round(&ledger, snapshot, *generation, &mut witness).await?;
         }
-        ledger::make_durable(&mut witness).await.map_err(|error| Side::Target.failed("making all rows and indexes durable", error))?;
+        ledger::make_durable(&mut witness)
+            .await
+            .map_err(|error| Side::Target.failed("making all rows and indexes durable", error))?;
         witness.close().await;
         Ok(())
     }
@@ -381,7 +383,11 @@ impl Copy {
         };
         GroupPlan {
             // What was compared before it was copied again has to be compared again, too.
-            verifies: if verify || !copies.is_empty() && self.method.is_some() { (0..work.group.ranges.len()).collect() } else { Vec::new() },
+            verifies: if verify || !copies.is_empty() && self.method.is_some() {
+                (0..work.group.ranges.len()).collect()
+            } else {
+                Vec::new()
+            },
             copy_cost: bytes / work.group.ranges.len().max(1) as u64,
             finish: work.group.tables.iter().any(|position| !ledger.marks.contains_key(&finished_mark(self.tables[*position].oid))),
             copies,
