@@ -6,6 +6,7 @@ mod support;
 
 mod bridge;
 mod connect;
+mod crash;
 mod house;
 mod inventory;
 mod preflight;
