@@ -179,6 +179,12 @@ pub fn note_mark(name: &str, value: &str) -> String {
     )
 }
 
+/// The statement that sets milestones that have no value.
+pub fn note_marks(names: &[String]) -> String {
+    let values: Vec<String> = names.iter().map(|name| format!("({}, '')", literal(name))).collect();
+    format!("insert into neon_migrate.mark (name, value) values {} on conflict (name) do nothing", values.join(", "))
+}
+
 /// Drops the ledger and makes everything before it durable: the commit is a synchronous one, and WAL is flushed in order.
 ///
 /// # Errors

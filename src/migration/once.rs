@@ -17,7 +17,7 @@ use super::schema::restore;
 use super::schema::script::Entry;
 use super::scope::Scope;
 use super::verify::{Catalog, Method};
-use super::{index, replace, sequences};
+use super::{index, replace, sequences, verify};
 use crate::engine::crash;
 use crate::engine::event::{EventKind, Outcome, Verdict};
 use crate::engine::phase::Phase;
@@ -331,9 +331,15 @@ impl Once<'_> {
         let late = prepared.archive.pre_data.iter().filter(|entry| is_for_the_end(entry));
         let entries = prepared.archive.post_data.iter().filter(|entry| !built.contains(&entry.dump_id)).chain(late);
         let foreign_keys: HashMap<Oid, ForeignKey> = prepared.foreign_keys.iter().map(|key| (key.oid, key.clone())).collect();
+        let here: HashSet<Oid> =
+            prepared.archive.pre_data.iter().filter(|e| e.kind == "TABLE" && !prepared.is_out(e)).map(|e| e.oid).collect();
+        let is_root = |table: &&verify::Table| table.relkind == 'p' && table.parent.is_none() && here.contains(&table.oid);
+        let roots = prepared.compared.tables.iter().filter(is_root).map(|table| table.name.clone());
         let post = Post {
             cx: self.cx,
+            roots: roots.collect(),
             target: &self.request.target,
+            target_version: self.looked.facts.target.version,
             entries: entries.filter(|entry| !prepared.is_out(entry)).collect(),
             foreign_keys,
             jobs: self.request.jobs,

@@ -16,9 +16,12 @@ use crate::engine::event::EventKind;
 use crate::engine::step::Cx;
 use crate::pg::catalog::ForeignKey;
 use crate::pg::error::PgError;
-use crate::pg::types::Oid;
+use crate::pg::names::QualifiedName;
+use crate::pg::types::{Oid, ServerVersion};
 use crate::pg::wire::Conn;
 
+/// The ledger's milestone: partitioned tables have statistics.
+const STATISTICS_MARK: &str = "statistics";
 /// How many foreign keys are added in one transaction; each locks two tables.
 const ADD_BATCH: usize = 50;
 
@@ -28,10 +31,14 @@ pub struct Post<'a> {
     pub cx: &'a Cx,
     /// The target.
     pub target: &'a Target,
+    /// Its version.
+    pub target_version: ServerVersion,
     /// The entries, in the archive's order.
     pub entries: Vec<&'a Entry>,
     /// The source's foreign keys, by oid.
     pub foreign_keys: HashMap<Oid, ForeignKey>,
+    /// The partitioned tables that are no partitions themselves.
+    pub roots: Vec<QualifiedName>,
     /// How many constraints are validated at once.
     pub jobs: u32,
 }
@@ -62,6 +69,7 @@ impl Post<'_> {
 
         let mut conn = self.target.wire().await?;
         self.create(&mut conn, &in_pass(0)).await?;
+        self.gather_statistics(&mut conn, ledger).await?;
         self.add_keys(&mut conn, &keys, ledger).await?;
         self.validate_keys(&keys).await?;
         self.create(&mut conn, &late).await?;
@@ -70,6 +78,20 @@ impl Post<'_> {
         }
         conn.close().await;
         Ok(())
+    }
+
+    /// Gathers statistics of partitioned tables as wholes: foreign keys that are validated next, and the first queries, need them.
+    async fn gather_statistics(&self, conn: &mut Conn, ledger: &Ledger) -> Result<(), Error> {
+        if ledger.marks.contains_key(STATISTICS_MARK) {
+            return Ok(());
+        }
+        let statement = if self.target_version.major() >= 18 { "analyze only" } else { "analyze" };
+        let failed = |error| Side::Target.failed("gathering statistics of partitioned tables", error);
+        for root in &self.roots {
+            self.cx.safe_point()?;
+            conn.query(&format!("{statement} {root}")).await.map_err(failed)?;
+        }
+        conn.query(&ledger::note_mark(STATISTICS_MARK, "")).await.map(drop).map_err(failed)
     }
 
     fn foreign_key(&self, entry: &Entry) -> Option<&ForeignKey> {

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::Cluster;
 
-/// Values of every built-in type that a table may hold, and of types made of them. Pairs stand for what the plain hash takes for equal.
+/// Values of every built-in type that a table may hold, and of types made of them. Pairs stand for what the plain hash takes for
+/// equal.
 const TYPES: &[(&str, &[&str])] = &[
     ("bool", &["true", "false"]),
     ("int2", &["1", "-1"]),
@@ -153,7 +154,8 @@ async fn values_of_every_type_sum_alike_on_14_and_18() {
     }
 }
 
-/// Each table holds a type's values on the source; on the target two of them have changed places, which no sum over the plain values would see.
+/// Each table holds a type's values on the source; on the target two of them have changed places, which no sum over the plain
+/// values would see.
 #[tokio::test]
 async fn every_value_differs_from_every_other_of_its_type() {
     let cluster = Cluster::start(18).await;

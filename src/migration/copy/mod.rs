@@ -24,7 +24,7 @@ use self::plan::Group;
 use self::schedule::{GroupPlan, Schedule};
 use self::snapshot::Snapshot;
 pub(super) use self::worker::lock;
-use self::worker::{GroupWork, Purpose, Round};
+use self::worker::{GroupWork, Purpose, Round, finished_mark};
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use super::index::Build;
@@ -322,7 +322,6 @@ impl Copy {
         let unbuilt = |(_, build): &(usize, &Build)| !ledger.marks.contains_key(&build.mark());
         let open: Vec<(usize, &Build)> = work.builds.iter().enumerate().filter(unbuilt).collect();
         let together = work.group.tables.len() > 1;
-        let any_built = open.len() < work.builds.len();
         let (builds, build_costs) = if together && !open.is_empty() {
             let cost = open.iter().map(|(_, build)| build.cost).sum();
             (vec![open.into_iter().map(|(position, _)| position).collect()], vec![cost])
@@ -332,7 +331,7 @@ impl Copy {
         GroupPlan {
             verifies: if verify { (0..work.group.ranges.len()).collect() } else { Vec::new() },
             copy_cost: bytes / work.group.ranges.len().max(1) as u64,
-            attach: (!together || any_built) && work.builds.iter().any(|build| build.attach.is_some()),
+            finish: work.group.tables.iter().any(|position| !ledger.marks.contains_key(&finished_mark(self.tables[*position].oid))),
             copies,
             builds,
             build_costs,

@@ -1,6 +1,6 @@
 //! Who does what next: the critical path first.
 //!
-//! Jobs of a group follow each other: its ranges are copied; then they are compared and its indexes are built, in any order; then constraints are attached. Among
+//! Jobs of a group follow each other: its ranges are copied; then they are compared and its indexes are built, in any order; then constraints are attached and statistics gathered. Among
 //! all jobs that could start, the one with the longest way to the end is handed out. When nothing is left to copy or compare, the snapshot can go,
 //! while builds go on.
 
@@ -34,8 +34,8 @@ pub enum Job {
         /// Positions in the group's list of builds.
         builds: Vec<usize>,
     },
-    /// Attaches the constraints of a group.
-    Attach {
+    /// Attaches the constraints of a group and gathers its statistics.
+    Finish {
         /// The group.
         group: usize,
     },
@@ -52,8 +52,8 @@ pub struct GroupPlan {
     pub builds: Vec<Vec<usize>>,
     /// The cost of each set.
     pub build_costs: Vec<u64>,
-    /// Whether constraints are attached at the end.
-    pub attach: bool,
+    /// Whether anything is to be done when all is built.
+    pub finish: bool,
     /// The cost of copying one range.
     pub copy_cost: u64,
 }
@@ -84,7 +84,7 @@ impl Schedule {
         let mut state = State::default();
         for group in &groups {
             state.data_left += group.copies.len() + group.verifies.len();
-            state.left += group.copies.len() + group.verifies.len() + group.builds.len() + usize::from(group.attach);
+            state.left += group.copies.len() + group.verifies.len() + group.builds.len() + usize::from(group.finish);
         }
         state.groups = groups;
         for group in 0..state.groups.len() {
@@ -130,15 +130,15 @@ impl Schedule {
             Job::Verify { group, part } => {
                 state.groups[*group].verifies.retain(|p| p != part);
                 state.data_left = state.data_left.saturating_sub(1);
-                state.attach_if_due(*group);
+                state.finish_if_due(*group);
                 None
             }
             Job::Build { group, builds } => {
                 state.groups[*group].builds.retain(|b| b != builds);
-                state.attach_if_due(*group);
+                state.finish_if_due(*group);
                 None
             }
-            Job::Attach { .. } => None,
+            Job::Finish { .. } => None,
         };
         if let Some(group) = group {
             state.release(group);
@@ -193,14 +193,14 @@ impl State {
         for (builds, cost) in group.builds.iter().zip(&group.build_costs) {
             self.ready.push((*cost, Job::Build { group: position, builds: builds.clone() }));
         }
-        self.attach_if_due(position);
+        self.finish_if_due(position);
     }
 
-    fn attach_if_due(&mut self, position: usize) {
+    fn finish_if_due(&mut self, position: usize) {
         let group = &mut self.groups[position];
-        if group.attach && group.copies.is_empty() && group.verifies.is_empty() && group.builds.is_empty() {
-            group.attach = false;
-            self.ready.push((u64::MAX, Job::Attach { group: position }));
+        if group.finish && group.copies.is_empty() && group.verifies.is_empty() && group.builds.is_empty() {
+            group.finish = false;
+            self.ready.push((u64::MAX, Job::Finish { group: position }));
         }
     }
 }
@@ -230,7 +230,7 @@ mod tests {
             builds: vec![vec![0], vec![1]],
             build_costs: vec![10, 4000],
             verifies: vec![0],
-            attach: true,
+            finish: true,
         };
         let schedule = Schedule::new(vec![small, gin]);
         let order = drain(&schedule);
@@ -245,12 +245,12 @@ mod tests {
         /// Every job is handed out once, in an order that respects what waits for what.
         #[test]
         fn each_job_once_and_in_order(shape in proptest::collection::vec((0_usize..4, 0_usize..3, 0_usize..4, any::<bool>(), 0_u64..100), 0..12)) {
-            let groups: Vec<GroupPlan> = shape.iter().map(|(copies, verifies, builds, attach, cost)| GroupPlan {
+            let groups: Vec<GroupPlan> = shape.iter().map(|(copies, verifies, builds, finish, cost)| GroupPlan {
                 copies: (0..*copies).collect(),
                 verifies: (0..*verifies).collect(),
                 builds: (0..*builds).map(|b| vec![b]).collect(),
                 build_costs: vec![*cost; *builds],
-                attach: *attach,
+                finish: *finish,
                 copy_cost: *cost,
             }).collect();
             let wanted: usize = shape.iter().map(|(c, v, b, a, _)| c + v + b + usize::from(*a)).sum();
@@ -264,7 +264,7 @@ mod tests {
                 let rank = |job: &Job| match job {
                     Job::Copy { group, .. } if *group == position => Some(0),
                     Job::Verify { group, .. } | Job::Build { group, .. } if *group == position => Some(1),
-                    Job::Attach { group } if *group == position => Some(2),
+                    Job::Finish { group } if *group == position => Some(2),
                     _ => None,
                 };
                 let ranks: Vec<i32> = order.iter().filter_map(rank).collect();

@@ -46,6 +46,18 @@ pub struct GroupWork {
     pub target_pages: tokio::sync::OnceCell<u64>,
 }
 
+impl GroupWork {
+    /// Whether its rows were written frozen and known to be visible, in the transaction that emptied the table: vacuum has nothing to do then.
+    pub fn is_frozen(&self) -> bool {
+        self.group.tables.len() == 1 && !self.group.is_split()
+    }
+}
+
+/// The ledger's milestone for a table whose constraints are attached and whose statistics are gathered.
+pub(super) fn finished_mark(table: Oid) -> String {
+    format!("finished {table}")
+}
+
 /// Whether a round copies, or finds out which finished tables a new snapshot shows unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -166,7 +178,7 @@ impl Round {
             Job::Copy { group, part } => self.copy(hands, &self.groups[*group], *part).await,
             Job::Verify { group, part } => self.verify(hands, &self.groups[*group], *part).await,
             Job::Build { group, builds } => self.build(hands, &self.groups[*group], builds).await,
-            Job::Attach { group } => self.attach(hands, &self.groups[*group]).await,
+            Job::Finish { group } => self.finish(hands, &self.groups[*group]).await,
         }
     }
 
@@ -312,9 +324,30 @@ impl Round {
         Ok(())
     }
 
-    /// Makes constraints of the indexes that were built for them.
-    async fn attach(&self, hands: &mut Hands, work: &GroupWork) -> Result<(), Error> {
+    /// Attaches constraints, and gathers statistics, so that the first query is not a slow one.
+    async fn finish(&self, hands: &mut Hands, work: &GroupWork) -> Result<(), Error> {
         let target = hands.target(&self.target).await?;
+        self.attach(target, work).await?;
+        // Up to 17 `analyze` of a partitioned table looks at its partitions too, and it is looked at later.
+        let with_root = self.target_version.major() < 18;
+        let analyzed: Vec<&Table> = self.tables_of(work).filter(|table| !(with_root && table.is_partition)).collect();
+        let (analyze, vacuum) = if work.is_frozen() { ("analyze", "") } else { ("vacuum (analyze)", "vacuum") };
+        let others: Vec<&Table> =
+            self.tables_of(work).filter(|table| with_root && table.is_partition && !vacuum.is_empty()).collect();
+        for (statement, tables) in [(analyze, analyzed), (vacuum, others)] {
+            if !tables.is_empty() {
+                let names: Vec<String> = tables.iter().map(|table| table.name.to_string()).collect();
+                let done = target.query(&format!("{statement} {}", names.join(", "))).await;
+                done.map_err(|error| Side::Target.failed(format!("gathering statistics of {}", self.title(work)), error))?;
+            }
+        }
+        let marks: Vec<String> = self.tables_of(work).map(|table| finished_mark(table.oid)).collect();
+        let noted = target.query(&ledger::note_marks(&marks)).await;
+        noted.map(drop).map_err(|error| Side::Target.failed("noting what is finished", error))
+    }
+
+    /// Makes constraints of the indexes that were built for them.
+    async fn attach(&self, target: &mut Conn, work: &GroupWork) -> Result<(), Error> {
         for build in &work.builds {
             let Some(attach) = &build.attach else { continue };
             let id = build.entry.dump_id;

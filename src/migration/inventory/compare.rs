@@ -221,7 +221,8 @@ pub struct LeftOut {
 
 /// Parts the differences in those that nobody announced and those that were, with their reasons.
 ///
-/// What belongs to a relation that was left out is explained by it. An announced object that differs is not: it was announced to be missing.
+/// What belongs to a relation that was left out is explained by it. An announced object that differs is not: it was announced to
+/// be missing.
 pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Difference>, Vec<(Difference, String)>) {
     let mut reasons: BTreeMap<(String, &str), &str> = BTreeMap::new();
     let mut parents: BTreeMap<&str, &str> = BTreeMap::new();

@@ -1,16 +1,17 @@
 //! Every object of a database, in a form that can be compared with another database, whatever the two majors.
 //!
-//! One query per kind of object gives rows of text: `kind`, `name` (as people write it), `toc` (schema and tag as in a pg_dump archive's table of
-//! contents), `parent` (the table that it belongs to), and one column per property. What a property's column is called says how it is compared:
+//! One query per kind of object gives rows of text: `kind`, `name` (as people write it), `toc` (schema and tag as in a pg_dump
+//! archive's table of contents), `parent` (the table that it belongs to), and one column per property. What a property's column
+//! is called says how it is compared:
 //!
-//! * `…_same_major`: Postgres prints it differently on different majors (views, rules, SQL bodies of functions), so it is compared only where the majors
-//!   are the same, and otherwise named among what was not compared.
+//! * `…_same_major`: Postgres prints it differently on different majors (views, rules, SQL bodies of functions), so it is
+//!   compared only where the majors are the same, and otherwise named among what was not compared.
 //! * `owner`, `grants`, `tablespace`, `last_value`: compared only where they are meant to be equal, see [`Options`].
 //! * `…_hash`: compared and never shown, because it may hold secrets.
 //! * anything else: compared as text. A null is a property that the object does not have.
 //!
-//! Members of extensions are not listed: they come with the extension. Nor are the schema `neon_migrate` and publications and subscriptions whose
-//! names begin so: they are ours.
+//! Members of extensions are not listed: they come with the extension. Nor are the schema `neon_migrate` and publications and
+//! subscriptions whose names begin so: they are ours.
 
 mod compare;
 
@@ -123,8 +124,9 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Reads it, in whatever transaction the session is. The session needs [`crate::migration::verify::SESSION_SETTINGS`], above all the empty `search_path`, so that
-    /// every name is printed with its schema. Objects that the session's role may not see are no less listed: catalogs are readable for all.
+    /// Reads it, in whatever transaction the session is. The session needs [`crate::migration::verify::SESSION_SETTINGS`], above
+    /// all the empty `search_path`, so that every name is printed with its schema. Objects that the session's role may not see
+    /// are no less listed: catalogs are readable for all.
     pub async fn load(client: &Client) -> Result<Inventory, PgError> {
         let version: i32 = client.query_one("select current_setting('server_version_num')::int4", &[]).await?.try_get(0)?;
         let major = ServerVersion(u32::try_from(version).unwrap_or(0)).major();

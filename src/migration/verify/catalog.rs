@@ -145,8 +145,8 @@ impl Types {
         }
     }
 
-    /// Whether a built-in type's binary output is exact and portable. Not that of floats: it holds the sign of a NaN, which text does not
-    /// keep. Not that of a domain: an array holds its oid.
+    /// Whether a built-in type's binary output is exact and portable. Not that of floats: it holds the sign of a NaN, which text
+    /// does not keep. Not that of a domain: an array holds its oid.
     fn binary_inside(&self, oid: Oid) -> bool {
         self.0.get(&oid).is_some_and(|this| {
             let float = matches!(this.name.as_str(), "float4" | "float8");
@@ -155,8 +155,8 @@ impl Types {
     }
 }
 
-/// The built-in scalar types. Those with a complete and portable hash are few; the others have binary output that is the same on every major (the
-/// formats of `send` functions are kept, because clients rely on them).
+/// The built-in scalar types. Those with a complete and portable hash are few; the others have binary output that is the same on
+/// every major (the formats of `send` functions are kept, because clients rely on them).
 fn exact_builtin(name: &str) -> Exact {
     Exact::Binary(match name {
         "bool" | "int2" | "int4" | "oid" | "date" | "uuid" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xid" | "tid"

@@ -1,7 +1,8 @@
 //! Which rows differ: in bounded memory, whatever the size of the table.
 //!
-//! Every row belongs to a bucket by the hash of its key. One scan per side sums up the buckets; a second one fetches keys and hashes of some buckets
-//! that differ, about a thousand rows each. A table without a key is compared as a multiset of rows: the row itself is the key.
+//! Every row belongs to a bucket by the hash of its key. One scan per side sums up the buckets; a second one fetches keys and
+//! hashes of some buckets that differ, about a thousand rows each. A table without a key is compared as a multiset of rows: the
+//! row itself is the key.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -61,8 +61,8 @@ pub struct HashExpr {
 }
 
 impl HashExpr {
-    /// The expression that [`KeyedSql`] finds differing rows with; none for a table without columns. Where only rows are counted it is that of
-    /// [`Method::Hash`].
+    /// The expression that [`KeyedSql`] finds differing rows with; none for a table without columns. Where only rows are counted
+    /// it is that of [`Method::Hash`].
     pub fn row(&self) -> Option<&str> {
         self.row.as_deref()
     }
@@ -104,7 +104,8 @@ impl CtidRange {
 
 /// Chooses the expression that hashes a row.
 ///
-/// `encodings_differ`: the two databases store characters in different encodings, so that they must be compared as the UTF-8 that a client sees.
+/// `encodings_differ`: the two databases store characters in different encodings, so that they must be compared as the UTF-8 that
+/// a client sees.
 pub fn hash_plan(columns: &[Column], method: Method, encodings_differ: bool) -> HashExpr {
     if columns.is_empty() {
         return HashExpr { row: None, method: Method::Counts };
@@ -113,7 +114,8 @@ pub fn hash_plan(columns: &[Column], method: Method, encodings_differ: bool) -> 
     HashExpr { row: Some(record_hash(columns, form, encodings_differ)), method }
 }
 
-/// `hash_record_extended` over the exact forms of columns. A null adds nothing; the seed is not 0, because with that a float 0 would add nothing too.
+/// `hash_record_extended` over the exact forms of columns. A null adds nothing; the seed is not 0, because with that a float 0
+/// would add nothing too.
 pub(super) fn record_hash(columns: &[Column], method: Method, encodings_differ: bool) -> String {
     let forms: Vec<String> = columns.iter().map(|column| exact_form(column, method, encodings_differ)).collect();
     format!("hash_record_extended(row({}), 1)", forms.join(", "))
@@ -151,7 +153,8 @@ pub(super) fn from_clause(table: &QualifiedName, only: bool, conditions: &[Strin
     sql
 }
 
-/// The statement that sums up a table, or a range of its pages: one row with the number of rows and the sum of the hashes (null for no rows).
+/// The statement that sums up a table, or a range of its pages: one row with the number of rows and the sum of the hashes (null
+/// for no rows).
 ///
 /// `only` leaves out inheritance children; it must be false for a partitioned table, which has no pages and therefore no ranges.
 pub fn table_sql(table: &QualifiedName, only: bool, expr: &HashExpr, range: Option<CtidRange>) -> String {

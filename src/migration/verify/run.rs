@@ -25,7 +25,8 @@ const ROLLBACK: &str = "rollback to savepoint verify";
 const STATEMENT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// Bytes of a table that one statement reads, between these.
 const RANGE_BYTES: std::ops::RangeInclusive<u64> = 32 << 20..=256 << 20;
-/// A table below this size is small: statements for up to [`BATCH`] of them travel together, because the way there and back takes longer than the work.
+/// A table below this size is small: statements for up to [`BATCH`] of them travel together, because the way there and back takes
+/// longer than the work.
 const SMALL_BYTES: u64 = 256 << 10;
 const BATCH: usize = 32;
 
@@ -71,8 +72,9 @@ pub enum VerifyError {
 
 /// Compares all tables of two databases that nobody writes to, or whose writes after the start are not to count.
 ///
-/// Each side's sessions (as many as are to work at once, at least one) share one snapshot, taken here; they must not be in a transaction, and
-/// are used up. `on_table` is called once for each table, when its verdict is known; a table that is only on the target has a verdict too.
+/// Each side's sessions (as many as are to work at once, at least one) share one snapshot, taken here; they must not be in a
+/// transaction, and are used up. `on_table` is called once for each table, when its verdict is known; a table that is only on the
+/// target has a verdict too.
 pub async fn run<C: Borrow<Client> + Sync>(
     source: Vec<C>,
     target: Vec<C>,
@@ -236,8 +238,8 @@ fn ancestors<'a>(table: &Table, by_oid: &'a HashMap<Oid, &'a Table>) -> impl Ite
     std::iter::successors(up(table.parent), move |table| up(table.parent))
 }
 
-/// Partitioned tables of the source that are partitioned otherwise on the target (or not at all): they are compared as one, not by partition. The
-/// same holds for a plain table of the source that is partitioned on the target.
+/// Partitioned tables of the source that are partitioned otherwise on the target (or not at all): they are compared as one, not
+/// by partition. The same holds for a plain table of the source that is partitioned on the target.
 fn compared_as_whole(source: &Catalog, target: &Catalog) -> HashSet<QualifiedName> {
     let (of_source, of_target) = (leaves(source), leaves(target));
     let differ = |table: &&Table| of_target.get(&table.name).is_some_and(|other| of_source.get(&table.name) != Some(other));
@@ -289,7 +291,8 @@ fn not_evaluated(id: Oid, name: &QualifiedName, reason: String) -> TableVerdict 
 /// What a worker found out: the piece's table, the side, and its sums or why there are none.
 type Found = (usize, usize, Result<Sums, String>);
 
-/// Takes pieces from the side's queue. A session that is lost leaves pieces behind for the others; `collect` sees those that nobody did.
+/// Takes pieces from the side's queue. A session that is lost leaves pieces behind for the others; `collect` sees those that
+/// nobody did.
 async fn work(
     client: &Client,
     side: usize,
@@ -329,8 +332,8 @@ fn next_batch(queue: &Mutex<VecDeque<Piece>>) -> Vec<Piece> {
 
 /// Sends all statements at once. A failing one takes those behind it along; these are tried again one by one.
 ///
-/// Going back to the savepoint gives up the locks as well: one transaction that holds a lock on each of 10,000 tables would fill the server's lock table, for itself
-/// and for everybody else.
+/// Going back to the savepoint gives up the locks as well: one transaction that holds a lock on each of 10,000 tables would fill
+/// the server's lock table, for itself and for everybody else.
 async fn run_batch(client: &Client, batch: &[Piece]) -> Vec<Result<Sums, PgError>> {
     let mut results = join_all(batch.iter().map(|piece| sums(client, &piece.sql))).await;
     let aborted = |result: &Result<Sums, PgError>| matches!(result, Err(error) if error.sqlstate() == Some("25P02"));

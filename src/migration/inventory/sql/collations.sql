@@ -1,4 +1,5 @@
--- The name of the locale's column has changed over the versions: colliculocale (15, 16), colllocale (17 on); before, it was collcollate.
+-- The name of the locale's column has changed over the versions: colliculocale (15, 16), colllocale (17 on); before, it was
+-- collcollate.
 select 'collation' as kind,
        quote_ident(n.nspname) || '.' || quote_ident(c.collname) as name,
        n.nspname || '.' || c.collname as toc,

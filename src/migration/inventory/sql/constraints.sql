@@ -1,5 +1,6 @@
--- Constraints of tables and domains, with the state of the index behind them. Not null is a property of the column (from 18 on it is a constraint as
--- well; only one that is not valid is listed). What foreign keys make for single partitions follows from the parent's.
+-- Constraints of tables and domains, with the state of the index behind them. Not null is a property of the column (from 18 on it
+-- is a constraint as well; only one that is not valid is listed). What foreign keys make for single partitions follows from the
+-- parent's.
 select 'constraint' as kind,
        quote_ident(k.conname) || ' on ' || coalesce(quote_ident(n.nspname) || '.' || quote_ident(c.relname), format_type(k.contypid, null)) as name,
        n.nspname || '.' || c.relname || ' ' || k.conname as toc,

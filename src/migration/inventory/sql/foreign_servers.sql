@@ -1,4 +1,5 @@
--- Options may hold secrets: of servers and wrappers only a hash is read, of user mappings nothing. Their order is not kept by pg_dump.
+-- Options may hold secrets: of servers and wrappers only a hash is read, of user mappings nothing. Their order is not kept by
+-- pg_dump.
 select 'foreign data wrapper' as kind, quote_ident(f.fdwname) as name, f.fdwname as toc, null as parent,
        concat_ws(', ', nullif(f.fdwhandler, 0)::regproc, nullif(f.fdwvalidator, 0)::regproc) as definition,
        (select md5(string_agg(o, ',' order by o collate "C")) from unnest(f.fdwoptions) o) as options_hash,

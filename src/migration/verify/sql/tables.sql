@@ -1,5 +1,5 @@
--- Every relation that holds rows: tables, partitioned tables, foreign tables and materialized views; not those that extensions own, except
--- their configuration tables, of which only the rows that pg_dump would dump are compared.
+-- Every relation that holds rows: tables, partitioned tables, foreign tables and materialized views; not those that extensions
+-- own, except their configuration tables, of which only the rows that pg_dump would dump are compared.
 select c.oid,
        n.nspname,
        c.relname,

@@ -1,5 +1,5 @@
--- The types whose binary form may be portable: base types, domains, ranges and multiranges. What is not listed here (enums, composites,
--- arrays of composites) is compared as text.
+-- The types whose binary form may be portable: base types, domains, ranges and multiranges. What is not listed here (enums,
+-- composites, arrays of composites) is compared as text.
 select t.oid,
        t.typname,
        t.oid < 16384 and t.typnamespace = 'pg_catalog'::regnamespace as builtin,
