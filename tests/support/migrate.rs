@@ -41,7 +41,11 @@ impl Told {
     pub fn expect_code(self, code: i32) -> Told {
         let told = || {
             let quiet = ["progress", "table", "build_started", "build_finished", "plan_made", "step_started"];
-            let loud = self.outcome.stdout.lines().filter(|line| !quiet.iter().any(|kind| line.contains(&format!("\"event\":\"{kind}\""))));
+            let loud = self
+                .outcome
+                .stdout
+                .lines()
+                .filter(|line| !quiet.iter().any(|kind| line.contains(&format!("\"event\":\"{kind}\""))));
             loud.collect::<Vec<_>>().join("\n")
         };
         assert_eq!(self.outcome.code(), Some(code), "{}\n{}\n{}", self.outcome.status, told(), self.outcome.stderr);
