@@ -39,15 +39,22 @@ impl Told {
     /// Fails the test unless the exit code is this one.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Told {
-        let told = || {
-            let quiet = ["progress", "table", "build_started", "build_finished", "plan_made", "step_started"];
-            let loud = self
-                .outcome
-                .stdout
-                .lines()
-                .filter(|line| !quiet.iter().any(|kind| line.contains(&format!("\"event\":\"{kind}\""))));
-            loud.collect::<Vec<_>>().join("\n")
+        let quiet = |event: &&Value| {
+            let kind = event["event"].as_str().unwrap_or_default();
+            let quiet = [
+                "progress",
+                "table",
+                "build_started",
+                "build_finished",
+                "plan_made",
+                "step_started",
+                "phase_started",
+                "phase_finished",
+            ];
+            quiet.contains(&kind) || event["result"]["verdict"] == "match"
         };
+        let told =
+            || self.events.iter().rev().filter(|event| !quiet(event)).take(30).map(Value::to_string).collect::<Vec<_>>().join("\n");
         assert_eq!(self.outcome.code(), Some(code), "{}\n{}\n{}", self.outcome.status, told(), self.outcome.stderr);
         self
     }

@@ -36,6 +36,9 @@ fn policy(difference: &Difference, grants: bool) -> Option<&'static str> {
     if is("subscription") {
         return Some("Subscriptions are not carried over: two databases must not take the same stream.");
     }
+    if difference.kind == "extension" && matches!(&difference.what, What::Different { field, .. } if field == "owner") {
+        return Some("An extension belongs to the role that created it; no dump carries that over.");
+    }
     match subject {
         "security label" => Some("Security labels are not carried over."),
         "setting" => {

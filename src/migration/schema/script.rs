@@ -178,9 +178,9 @@ fn without_next_header(sql: &str) -> &str {
     sql.strip_suffix("\n--").map_or(sql, str::trim_end).trim_start()
 }
 
-/// `tab; Type: TABLE; Schema: public; Owner: -`, where the name may hold anything but a line break.
+/// `tab; Type: TABLE; Schema: public; Owner: -`, where the name may hold anything but a line break. Some kinds have no owner, and nothing after the colon.
 fn describe(text: &str) -> Option<(&str, &str, &str)> {
-    let text = text.rsplit_once("; Owner: ")?.0;
+    let text = text.rsplit_once("; Owner:")?.0;
     let (text, schema) = text.rsplit_once("; Schema: ")?;
     let (name, kind) = text.rsplit_once("; Type: ")?;
     Some((name, kind, schema))
@@ -211,7 +211,7 @@ CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA public;
 --
 -- TOC entry 286 (class 1255 OID 16543)
 -- Dependencies: 2 7
--- Name: odd; Type: TABLE; Schema: x(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: odd; Type: TABLE; Schema: x(); Type: FUNCTION; Schema: public; Owner: 
 -- Data Pos: 0
 --
 
