@@ -8,6 +8,7 @@ mod bridge;
 mod connect;
 mod house;
 mod inventory;
+mod matrix;
 mod odd;
 mod preflight;
 mod usage;
