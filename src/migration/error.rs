@@ -153,6 +153,9 @@ fn pg_report(side: Side, doing: &str, error: &PgError) -> Report {
         other => format!("{}.", capitalised(other.to_string().trim_end_matches('.'))),
     });
     if let PgError::Server(server) = error {
+        report
+            .causes
+            .extend(server.table.as_ref().map(|table| format!("It is about the table {}.", crate::pg::names::human(table))));
         report.causes.extend(server.hint.as_ref().map(|hint| format!("The server's hint: {hint}")));
     }
     report.fix = Some(fix.map_or_else(|| if error.is_transient() { GO_ON.to_owned() } else { LOOK.to_owned() }, str::to_owned));

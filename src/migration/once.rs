@@ -1,6 +1,6 @@
 //! The one-time copy, from the first look to the certificate.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use super::copy::snapshot::Snapshot;
@@ -151,6 +151,19 @@ impl Prepared {
     fn is_out(&self, entry: &Entry) -> bool {
         self.left_out.iter().any(|out| out.dump_id == entry.dump_id)
     }
+
+    /// What follows the rows and needs something that the target refused.
+    fn dependents(&self, refused: &BTreeMap<u32, String>) -> Vec<LeftOut> {
+        let entries: Vec<&Entry> = self.archive.pre_data.iter().chain(&self.archive.post_data).collect();
+        let mut reasons = refused.clone();
+        filter::cascade(&entries, &mut reasons);
+        let is_new = |entry: &&Entry| !refused.contains_key(&entry.dump_id) && !self.is_out(entry);
+        let left_out = |entry: &Entry| {
+            let reason = reasons.remove(&entry.dump_id)?;
+            Some(LeftOut { dump_id: entry.dump_id, kind: entry.kind.clone(), name: entry.name.clone(), reason })
+        };
+        self.archive.post_data.iter().filter(is_new).filter_map(left_out).collect()
+    }
 }
 
 impl Once<'_> {
@@ -230,18 +243,26 @@ impl Once<'_> {
             archive::read(tools, self.request.keep, dir, self.cx.cancel()).await
         };
         let (archive, catalogs) = tokio::try_join!(archive, self.catalogs(snapshot.as_ref()))?;
-        let prepared = self.prepare(archive, catalogs)?;
-        for out in &prepared.left_out {
-            let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
-            self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
-        }
+        let mut prepared = self.prepare(archive, catalogs)?;
+        self.tell_left_out(&prepared.left_out).await?;
         if self.request.dry_run {
             archive::remove(dir)?;
             self.plan(&prepared).announce_all().await?;
             return Ok(None);
         }
-        self.create_schema(&prepared).await?;
+        let refused = self.create_schema(&prepared).await?;
+        let dependents = prepared.dependents(&refused);
+        self.tell_left_out(&dependents).await?;
+        prepared.left_out.extend(dependents);
         Ok(Some(Schema { prepared, snapshot }))
+    }
+
+    async fn tell_left_out(&self, left_out: &[LeftOut]) -> Result<(), Error> {
+        for out in left_out {
+            let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
+            self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
+        }
+        Ok(())
     }
 
     /// Has pg_dump write the schema that a snapshot shows.
@@ -315,7 +336,8 @@ impl Once<'_> {
         }
     }
 
-    async fn create_schema(&self, prepared: &Prepared) -> Result<(), Error> {
+    /// Gives what the target refused, now or in an earlier run, with its reasons.
+    async fn create_schema(&self, prepared: &Prepared) -> Result<BTreeMap<u32, String>, Error> {
         let work = async {
             let mut conn = self.request.target.wire().await?;
             if matches!(self.read_ledger(&mut conn).await?, Found::Nothing) {
@@ -338,11 +360,13 @@ impl Once<'_> {
                 }
             }
             let created = entries.len() - restored.refused.len();
-            Ok::<_, Error>(((), Outcome::Success, format!("{created} definitions are on the target.")))
+            let mut refused = ledger.refused;
+            refused.extend(restored.refused);
+            Ok::<_, Error>((refused, Outcome::Success, format!("{created} definitions are on the target.")))
         };
-        self.cx.step("schema.create", Phase::Schema, "Creating tables, types and functions", work).await?;
+        let refused = self.cx.step("schema.create", Phase::Schema, "Creating tables, types and functions", work).await?;
         crash::point("schema.created");
-        Ok(())
+        Ok(refused)
     }
 
     fn plan(&self, prepared: &Prepared) -> Copy {
@@ -438,17 +462,12 @@ impl Once<'_> {
         let options = inventory::Options { owners: keep.owners, grants: keep.grants, tablespaces: false, sequence_values: false };
         let compared = inventory::compare(&source, &target, options);
         let announced = self.announced(prepared).await?;
-        let (unexplained, explained) = inventory::explain(&compared.differences, &announced);
-        let (by_policy, unexplained): (Vec<_>, Vec<_>) =
-            unexplained.into_iter().map(|d| (policy(&d), d)).partition(|(reason, _)| reason.is_some());
-        let mut explanations: Vec<String> = explained.iter().map(|(difference, reason)| format!("{difference} {reason}")).collect();
-        explanations.extend(by_policy.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())));
-        explanations.extend(compared.not_compared);
+        let settled = inventory::settle(&compared, &announced, keep.grants);
         self.cx
             .emit(EventKind::InventoryCompared {
                 objects: compared.objects,
-                differences: unexplained.iter().map(|(_, difference)| difference.to_string()).collect(),
-                explained: explanations,
+                differences: settled.unexplained,
+                explained: settled.explained,
             })
             .await?;
         Ok(())
@@ -505,21 +524,6 @@ fn is_for_the_end(entry: &Entry) -> bool {
 /// A table of the archive that is wanted, has rows of its own, and is not on the source any more.
 fn is_dropped(entry: &Entry, out: &HashSet<u32>, known: &HashSet<Oid>, compared: &Catalog) -> bool {
     entry.kind == "TABLE" && !out.contains(&entry.dump_id) && !known.contains(&entry.oid) && compared.table(entry.oid).is_none()
-}
-
-/// What is left out by design, whatever the source has.
-pub fn policy(difference: &inventory::Difference) -> Option<&'static str> {
-    match difference.kind.as_str() {
-        "publication" | "published schema" | "published table" => {
-            Some("Publications are not carried over; create them on the target when something subscribes to it.")
-        }
-        "subscription" => Some("Subscriptions are not carried over: two databases must not take the same stream."),
-        "security label" => Some("Security labels are not carried over."),
-        "setting" | "database setting" => {
-            Some("Settings of the database and of roles are not part of a dump; set them on the target where they are wanted.")
-        }
-        _ => None,
-    }
 }
 
 fn foreign() -> Report {

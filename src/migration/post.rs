@@ -49,6 +49,7 @@ fn pass(entry: &Entry) -> u8 {
         "ACL" | "DEFAULT ACL" => 1,
         "MATERIALIZED VIEW DATA" => 2,
         "EVENT TRIGGER" => 3,
+        "COMMENT" if entry.name.starts_with("EVENT TRIGGER ") => 3,
         _ => 0,
     }
 }

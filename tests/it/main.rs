@@ -9,6 +9,8 @@ mod connect;
 mod crash;
 mod house;
 mod inventory;
+mod matrix;
+mod odd;
 mod preflight;
 mod usage;
 mod verify;

@@ -42,6 +42,9 @@ pub struct Archive {
     pub post_data: Vec<Entry>,
 }
 
+/// What is left out whatever the target is.
+const NEVER: [&str; 4] = ["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"];
+
 /// The file names in the state directory.
 const ARCHIVE_FILE: &str = "schema.dump";
 
@@ -90,6 +93,8 @@ pub async fn dump(
             "--lock-wait-timeout=60000",
         ])
         .args(["--section=pre-data", "--section=post-data", "--exclude-schema=neon_migrate"])
+        // What is never carried over is not written either: a subscription holds a password.
+        .args(NEVER)
         .arg(format!("--snapshot={}", snapshot.0))
         .arg("--file")
         .arg(&partial);
@@ -133,7 +138,7 @@ pub async fn read(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationTo
 
 async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
     let mut filter = vec![format!("--section={name}")];
-    filter.extend(["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"].map(str::to_owned));
+    filter.extend(NEVER.map(str::to_owned));
     if !keep.owners {
         filter.push("--no-owner".to_owned());
     }
@@ -141,7 +146,8 @@ async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationTok
         filter.push("--no-acl".to_owned());
     }
 
-    // The script stays in the state directory for whoever asks what was run. It holds definitions only: no rows, no secrets.
+    // The script stays in the state directory for whoever asks what was run. It holds definitions only, no rows; but those of
+    // user mappings may hold passwords, so it goes when the migration ends, and nobody else may read it.
     let file = dir.join(format!("{name}.sql"));
     let write = ["--verbose".to_owned(), "--file".to_owned(), file.to_string_lossy().into_owned()];
     let list = ["--list".to_owned()];
