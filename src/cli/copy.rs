@@ -113,7 +113,7 @@ pub(super) fn parse(text: &ConnectionString, side: Side) -> Result<Conninfo, Rep
     let info = Conninfo::parse(text.expose(), &Environment::of_process()).map_err(|error| {
         Report::new(error.code(), Exit::Usage, format!("The {}'s connection string cannot be used.", side.name()))
             .with_cause(error.to_string())
-            .with_fix("See neon-migrate copy --help for the forms that are understood.")
+            .with_fix("Mend it; these are the forms that are understood:\n  postgresql://user@host:5432/database?sslmode=require\n  'host=… port=5432 user=… dbname=… sslmode=require'\n  service=name")
     })?;
     for notice in info.notices() {
         anstream::eprintln!("{}: {notice}", side.name());
@@ -131,16 +131,34 @@ pub(super) async fn look(source: &Source, target: &Target, options: &preflight::
     preflight::run(source_end, target_end, options).await.map_err(|failure| failure.report())
 }
 
+/// What calms a person whose command did not even begin; it stands on a line of its own.
+const NOTHING_WRITTEN: &str = "\nNothing was written.";
+
+/// A sentence as the second half of another one.
+fn in_a_sentence(sentence: &str) -> String {
+    let first = sentence.split(' ').next().unwrap_or_default();
+    // The name of a host or a user stays as it is.
+    if matches!(first, "The" | "There" | "Nothing" | "What" | "User" | "No" | "None") {
+        let (head, tail) = sentence.split_at(1);
+        head.to_lowercase() + tail
+    } else {
+        sentence.to_owned()
+    }
+}
+
 /// A failure before anything was done is that side's, not a pause.
 pub(super) fn not_begun(error: Error) -> Report {
     let mut report = error.report();
-    if let Error::Pg { side, error, .. } = &error {
+    if let Error::Pg { side, doing, error } = &error {
         report.exit = if *side == Side::Source { Exit::Source } else { Exit::Target };
         if let PgError::Connect(dial) = error {
             report.code = dial.code().to_owned();
-            report.message = format!("The {} cannot be used.", side.name());
-            report.causes = vec![dial.to_string()];
-            report.fix = Some("Nothing was written. Mend this and run the same command again.".to_owned());
+            report.message = format!("The {} cannot be connected to: {}", side.name(), in_a_sentence(dial.what()));
+            report.causes = Vec::new();
+            report.fix = Some(format!("{}{NOTHING_WRITTEN}", dial.fix()));
+        } else {
+            report.message = format!("The {} could not be looked at: {doing} failed.", side.name());
+            report.fix = Some(format!("See that the server is up and answers, then run the same command again.{NOTHING_WRITTEN}"));
         }
     }
     report
@@ -194,7 +212,7 @@ fn nothing_to_resume(database: &str) -> Report {
         Exit::Blockers,
         format!("The target {database} holds no unfinished migration from this source."),
     )
-    .with_fix("Leave --resume out to begin one. A migration that was begun on another machine can only be resumed there.")
+    .with_fix("Leave --resume out to begin one. A migration that was begun on another machine, or with another --state-dir, goes on only from there.")
 }
 
 /// The default number of jobs on this machine.

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::engine::event::Event;
+use crate::engine::event::{Event, EventKind};
 use crate::engine::finding::Severity;
 use crate::engine::journal::Subscription;
 use crate::engine::phase::Phase;
@@ -231,6 +231,12 @@ pub fn print_err(lines: &[Line]) {
     for line in lines {
         let _ = writeln!(err, "{line}");
     }
+}
+
+/// Prints, as JSON, the end of a run that did not begin: there is no event before it, so it has the index 0.
+pub fn print_end(report: &Report) {
+    let kind = EventKind::RunFinished { exit: report.exit, report: Some(report.clone()) };
+    print_json(json::event_line(&Event { index: 0, at: Timestamp::now(), kind }));
 }
 
 pub(super) fn print_json(line: Result<String, serde_json::Error>) {

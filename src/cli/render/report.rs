@@ -3,7 +3,7 @@
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::Report;
 
-use super::text::{Line, Paint, count, labelled};
+use super::text::{Line, Paint, advice, labelled, number};
 
 /// An error: what happened, why, what to do.
 pub fn report(report: &Report, width: usize) -> Vec<Line> {
@@ -12,7 +12,7 @@ pub fn report(report: &Report, width: usize) -> Vec<Line> {
         lines.extend(labelled((Paint::Dim, "  because: "), cause, width));
     }
     if let Some(fix) = &report.fix {
-        lines.extend(labelled((Paint::Bold, "  help: "), fix, width));
+        lines.extend(advice("  help: ", fix, width));
     }
     lines
 }
@@ -34,10 +34,10 @@ pub fn finding(finding: &Finding, width: usize) -> Vec<Line> {
     }
     let more = finding.objects_total.saturating_sub(finding.objects.len() as u64);
     if more > 0 {
-        lines.push(Line::new("    ").add(Paint::Dim, format!("and {}", count(more, "more", "more"))));
+        lines.push(Line::new("    ").add(Paint::Dim, format!("and {} more", number(more))));
     }
     if let Some(fix) = &finding.fix {
-        lines.extend(labelled((Paint::Bold, "  help: "), fix, width));
+        lines.extend(advice("  help: ", fix, width));
     }
     lines
 }

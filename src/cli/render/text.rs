@@ -255,6 +255,14 @@ pub fn labelled(label: (Paint, &str), text: &str, width: usize) -> Vec<Line> {
     lines
 }
 
+/// What to do: its first line is words and is wrapped; the lines after it are to be pasted and stay exactly as they are.
+pub fn advice(label: &str, text: &str, width: usize) -> Vec<Line> {
+    let (words, paste) = text.split_once('\n').map_or((text, None), |(words, paste)| (words, Some(paste)));
+    let mut lines = labelled((Paint::Bold, label), words, width);
+    lines.extend(paste.into_iter().flat_map(str::lines).map(|line| Line::new("    ").text(line)));
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
