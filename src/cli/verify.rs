@@ -100,14 +100,14 @@ impl Work<'_> {
         let compared = inventory::compare(&on_source, &on_target, options);
         let (explained, differences): (Vec<_>, Vec<_>) =
             compared.differences.iter().map(|d| (once::policy(d), d)).partition(|(reason, _)| reason.is_some());
-        let mut explanations: Vec<String> =
+        let explanations: Vec<String> =
             explained.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())).collect();
-        explanations.extend(compared.not_compared.iter().cloned());
         self.cx
             .emit(EventKind::InventoryCompared {
                 objects: compared.objects,
                 differences: differences.iter().map(|(_, difference)| difference.to_string()).collect(),
                 explained: explanations,
+                not_compared: compared.not_compared.clone(),
             })
             .await?;
         Ok(())

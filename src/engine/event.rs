@@ -246,6 +246,9 @@ pub enum EventKind {
         differences: Vec<String>,
         /// The differences that were announced beforehand, each a sentence with its reason.
         explained: Vec<String>,
+        /// What was not compared, each a sentence with its reason.
+        #[serde(default)]
+        not_compared: Vec<String>,
     },
     /// Something that people should read, and that is no error.
     Notice {

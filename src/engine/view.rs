@@ -223,6 +223,8 @@ pub struct Inventory {
     pub differences: Vec<String>,
     /// The differences that were announced, with their reasons.
     pub explained: Vec<String>,
+    /// What was not compared, with the reasons.
+    pub not_compared: Vec<String>,
 }
 
 /// Something that people should read.
@@ -447,9 +449,9 @@ impl View {
                 self.left_out.push(LeftOut { kind: kind.clone(), name: name.clone(), reason: reason.clone() });
             }
             EventKind::TableVerified { result } => self.verified(result),
-            EventKind::InventoryCompared { objects, differences, explained } => {
-                self.inventory =
-                    Some(Inventory { objects: *objects, differences: differences.clone(), explained: explained.clone() });
+            EventKind::InventoryCompared { objects, differences, explained, not_compared } => {
+                let (differences, explained) = (differences.clone(), explained.clone());
+                self.inventory = Some(Inventory { objects: *objects, differences, explained, not_compared: not_compared.clone() });
             }
             EventKind::Notice { message, warning } => {
                 if self.notices.len() == NOTICES_MAX {

@@ -27,7 +27,7 @@ use crate::engine::step::Cx;
 use crate::engine::view::View;
 
 use super::args::{Color, Output, Talk};
-use text::{Line, bytes, count, mean_rate, number};
+use text::{Line, bytes, count, number};
 
 /// How often the live view is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
@@ -111,8 +111,12 @@ impl Screen {
     pub(super) fn event(&mut self, event: &Event, view: &View) {
         match self {
             Screen::Term(bar) => {
-                for line in term::lasting(event, view, term_width()) {
-                    bar.println(degrade(&line.to_string()));
+                let lasting = term::lasting(event, view, term_width());
+                if !lasting.is_empty() {
+                    // What is drawn again below the lasting lines must not be older than they are.
+                    bar.set_message(live(view));
+                    let lines: Vec<String> = lasting.iter().map(|line| degrade(&line.to_string())).collect();
+                    bar.println(lines.join("\n"));
                 }
             }
             Screen::Plain(plain) => print_err(&plain.event(event, view)),
@@ -125,11 +129,7 @@ impl Screen {
     pub(super) fn tick(&mut self, view: &View) {
         match self {
             Screen::Term(bar) => {
-                // One column is left free: a full line would make some terminals wrap.
-                let width = term_width().saturating_sub(1);
-                let lines = term::lines(view, Timestamp::now(), width);
-                let lines: Vec<String> = lines.iter().map(|line| degrade(&line.fit(width))).collect();
-                bar.set_message(lines.join("\n"));
+                bar.set_message(live(view));
                 bar.tick();
             }
             Screen::Plain(plain) => print_err(&plain.tick(view, Timestamp::now())),
@@ -172,6 +172,13 @@ impl Screen {
     }
 }
 
+/// The live lines. One column is left free: a full line would make some terminals wrap.
+fn live(view: &View) -> String {
+    let width = term_width().saturating_sub(1);
+    let lines = term::lines(view, Timestamp::now(), width);
+    lines.iter().map(|line| degrade(&line.fit(width))).collect::<Vec<_>>().join("\n")
+}
+
 /// Sets for the whole process when text is coloured; `NO_COLOR` and `CLICOLOR_FORCE` are obeyed where it is left open.
 pub fn set_color(color: Color) {
     let choice = match color {
@@ -192,11 +199,7 @@ pub fn phase_result(phase: Phase, view: &View) -> String {
         },
         Phase::Copy => {
             let (rows, size) = view.copied();
-            let tables = count(view.tables_copied() as u64, "table", "tables");
-            let speed = certificate::phase_time(view, phase).and_then(|time| mean_rate(size, time));
-            // The speed of a run that found work done would not be its own.
-            let speed = speed.filter(|_| view.runs <= 1).map_or_else(String::new, |speed| format!(", {speed}"));
-            format!("{tables}, {}, {}{speed}", count(rows, "row", "rows"), bytes(size))
+            format!("{}, {}", count(rows, "row", "rows"), bytes(size))
         }
         Phase::Index => count(view.builds.finished, "object", "objects"),
         Phase::Verify => {

@@ -103,7 +103,9 @@ fn verified(result: &TableVerdict) -> Line {
 }
 
 fn finished(phase: Phase, view: &View) -> Line {
-    let took = super::certificate::phase_time(view, phase).map_or_else(String::new, |time| format!(" in {}", duration(time)));
+    let took = super::certificate::phase_time(view, phase)
+        .filter(|_| phase != Phase::Preflight)
+        .map_or_else(String::new, |time| format!(" in {}", duration(time)));
     let result = super::phase_result(phase, view);
     let result = if result.is_empty() { result } else { format!(": {result}") };
     Line::new(phase.title()).text(": ").add(Paint::Good, "done").text(format!("{took}{result}."))

@@ -3,11 +3,11 @@
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::Report;
 
-use super::text::{Line, Paint, advice, labelled, number};
+use super::text::{Line, Paint, advice, headed, labelled, number};
 
 /// An error: what happened, why, what to do.
 pub fn report(report: &Report, width: usize) -> Vec<Line> {
-    let mut lines = labelled((Paint::Bad, &format!("error[{}]: ", report.code)), &report.message, width);
+    let mut lines = headed((Paint::Bad, &format!("error[{}]: ", report.code)), &report.message, width);
     for cause in &report.causes {
         lines.extend(labelled((Paint::Dim, "  because: "), cause, width));
     }
@@ -25,7 +25,7 @@ pub fn finding(finding: &Finding, width: usize) -> Vec<Line> {
         Severity::Note => (Paint::Dim, "note"),
     };
     let head = format!("{word}[{}] {}: ", finding.code, finding.subject);
-    let mut lines = labelled((paint, &head), &finding.sentence, width);
+    let mut lines = headed((paint, &head), &finding.sentence, width);
     if finding.severity > Severity::Note && !finding.why.is_empty() {
         lines.extend(labelled((Paint::Dim, "  why: "), &finding.why, width));
     }
