@@ -52,7 +52,7 @@ pub struct Talk {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more; twice for the details of each connection
+    /// Say more, in plain lines; twice for the details of each connection
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 

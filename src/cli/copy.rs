@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use super::args::{ConnectionString, CopyArgs, Talk, Verify};
-use super::{exit, render};
+use super::{exit, log, render};
 use crate::engine::event::EventKind;
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
@@ -57,6 +57,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         None => false,
     };
     let cx = Cx::open(&dir).await?;
+    log::open(cx.dir());
     let _signals = exit::handle_signals(&cx)
         .map_err(|error| Report::new("internal", Exit::Bug, "Signals cannot be handled.").with_cause(format!("{error}.")))?;
     let renderer = render::start(&cx, talk)?;
@@ -72,7 +73,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         dry_run: args.dry_run,
         replace_target,
     };
-    let result = work(&cx, &request, &looked).await;
+    let result = work(&cx, &request, &looked, ours && !replace_target).await;
     let (exit, report) = match result {
         Ok(()) => once::exit(&cx.view()?),
         Err(error) => {
@@ -86,7 +87,11 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
 }
 
 /// Tells what was found, and runs the copy if nothing stands in its way.
-async fn work(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Error> {
+async fn work(cx: &Cx, request: &Request, looked: &Preflight, is_resumed: bool) -> Result<(), Error> {
+    let blocked = looked.refusal();
+    if !is_resumed && blocked.is_none() {
+        cx.begin_anew().await?;
+    }
     cx.emit(EventKind::RunStarted {
         command: "copy".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -95,14 +100,11 @@ async fn work(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Erro
         target: request.target.info().label(),
     })
     .await?;
-    if request.replace_target {
-        cx.begin_anew().await?;
-    }
     cx.phase(Phase::Preflight, async {
         for finding in &looked.findings {
             cx.emit(EventKind::FindingRaised { finding: finding.clone() }).await?;
         }
-        looked.refusal().map_or(Ok(()), |report| Err(Error::from(report)))
+        blocked.map_or(Ok(()), |report| Err(Error::from(report)))
     })
     .await?;
     once::run(cx, request, looked).await
@@ -111,8 +113,12 @@ async fn work(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Erro
 /// Parses a connection string, and says what in it was passed over.
 pub(super) fn parse(text: &ConnectionString, side: Side) -> Result<Conninfo, Report> {
     let info = Conninfo::parse(text.expose(), &Environment::of_process()).map_err(|error| {
-        Report::new(error.code(), Exit::Usage, format!("The {}'s connection string cannot be used.", side.name()))
-            .with_cause(error.to_string())
+        let text = error.to_string();
+        let text = ["The connection string could not be read: ", "The connection string could not be used: "]
+            .iter()
+            .find_map(|prefix| text.strip_prefix(prefix))
+            .map_or_else(|| in_a_sentence(&text), str::to_owned);
+        Report::new(error.code(), Exit::Usage, format!("The {}'s connection string cannot be used: {text}", side.name()))
             .with_fix("Mend it; these are the forms that are understood:\n  postgresql://user@host:5432/database?sslmode=require\n  'host=… port=5432 user=… dbname=… sslmode=require'\n  service=name")
     })?;
     for notice in info.notices() {
@@ -123,7 +129,12 @@ pub(super) fn parse(text: &ConnectionString, side: Side) -> Result<Conninfo, Rep
 
 /// Connects to both ends, twice each, and looks at them.
 pub(super) async fn look(source: &Source, target: &Target, options: &preflight::Options) -> Result<Preflight, Report> {
-    let sessions = async { tokio::try_join!(source.sql(), source.sql(), target.sql(), target.sql()) };
+    // One after the other: a wrong password is tried once, and no account gets locked for it.
+    let sessions = async {
+        let (source_first, target_first) = tokio::try_join!(source.sql(), target.sql())?;
+        let (source_second, target_second) = tokio::try_join!(source.sql(), target.sql())?;
+        Ok((source_first, source_second, target_first, target_second))
+    };
     let (source_first, source_second, target_first, target_second) = sessions.await.map_err(not_begun)?;
     let (source_hint, target_hint) = (source.info().is_pooled_hint(), target.info().is_pooled_hint());
     let source_end = End { client: &source_first, second: Some(&source_second), pooled: source_hint.as_ref() };
@@ -131,8 +142,8 @@ pub(super) async fn look(source: &Source, target: &Target, options: &preflight::
     preflight::run(source_end, target_end, options).await.map_err(|failure| failure.report())
 }
 
-/// What calms a person whose command did not even begin; it stands on a line of its own.
-const NOTHING_WRITTEN: &str = "\nNothing was written.";
+/// What calms a person whose command did not even begin.
+const NOTHING_WRITTEN: &str = "Nothing was written.";
 
 /// A sentence as the second half of another one.
 fn in_a_sentence(sentence: &str) -> String {
@@ -155,10 +166,10 @@ pub(super) fn not_begun(error: Error) -> Report {
             report.code = dial.code().to_owned();
             report.message = format!("The {} cannot be connected to: {}", side.name(), in_a_sentence(dial.what()));
             report.causes = Vec::new();
-            report.fix = Some(format!("{}{NOTHING_WRITTEN}", dial.fix()));
+            report.fix = Some(format!("{NOTHING_WRITTEN} {}", dial.fix()));
         } else {
             report.message = format!("The {} could not be looked at: {doing} failed.", side.name());
-            report.fix = Some(format!("See that the server is up and answers, then run the same command again.{NOTHING_WRITTEN}"));
+            report.fix = Some(format!("{NOTHING_WRITTEN} See that the server is up and answers, then run the same command again."));
         }
     }
     report

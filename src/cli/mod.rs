@@ -5,6 +5,7 @@ pub mod argv;
 pub mod copy;
 pub mod demo;
 pub mod exit;
+mod log;
 pub mod render;
 pub mod status;
 pub mod verify;
@@ -73,6 +74,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 /// Runs one command.
 async fn run(cli: Cli) -> Result<Exit, Report> {
     render::set_color(cli.talk.color);
+    log::start(cli.talk.verbose);
     match cli.command {
         Command::Copy(args) => copy::run(*args, &cli.talk).await,
         Command::Verify(args) => verify::run(args, &cli.talk).await,

@@ -123,7 +123,7 @@ pub enum EventKind {
         /// The target without secrets.
         target: String,
     },
-    /// The target was emptied: nothing that was done before counts, in this run or an earlier one.
+    /// A migration begins, or begins again: nothing that earlier runs did counts. Comes before `RunStarted`.
     BegunAnew,
     /// A phase began.
     PhaseStarted {

@@ -366,19 +366,10 @@ impl View {
         self.progress = None;
     }
 
-    /// Forgets all work; what this run has looked at stays.
+    /// Forgets everything: what is begun next is a first run.
     fn begin_anew(&mut self) {
         let before = std::mem::take(self);
-        *self = View {
-            index: before.index,
-            at: before.at,
-            run: before.run,
-            runs: before.runs.min(1),
-            phases: before.phases.into_iter().filter(|phase| phase.phase == Phase::Preflight).collect(),
-            findings: before.findings,
-            notices: before.notices,
-            ..View::default()
-        };
+        *self = View { index: before.index, at: before.at, ..View::default() };
     }
 
     fn close_open(&mut self, state: State) {

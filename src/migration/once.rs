@@ -93,6 +93,10 @@ pub fn exit(view: &crate::engine::view::View) -> (Exit, Option<Report>) {
     (Exit::Done, None)
 }
 
+fn were(objects: usize) -> String {
+    if objects == 1 { "1 object was".to_owned() } else { format!("{objects} objects were") }
+}
+
 fn differs(count: usize) -> String {
     if count == 1 { "1 object is not the same".to_owned() } else { format!("{count} objects are not the same") }
 }
@@ -147,7 +151,9 @@ impl Once<'_> {
             _ => {
                 let work = async {
                     let removed = replace::everything(&request.target).await?;
-                    Ok::<_, Error>(((), Outcome::Success, format!("{removed} objects were removed from the target.")))
+                    let message = format!("{} removed from the target.", were(removed));
+                    self.cx.emit(EventKind::Notice { message, warning: false }).await?;
+                    Ok::<_, Error>(((), Outcome::Success, String::new()))
                 };
                 self.cx.step("schema.replace", Phase::Schema, "Removing what the target holds", work).await?;
                 None

@@ -4,10 +4,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod bridge;
 mod connect;
 mod house;
 mod inventory;
 mod preflight;
+mod secrets;
 mod usage;
 mod verify;

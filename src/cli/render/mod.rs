@@ -27,6 +27,7 @@ use crate::engine::step::Cx;
 use crate::engine::view::View;
 
 use super::args::{Color, Output, Talk};
+use super::log;
 use text::{Line, bytes, count, number};
 
 /// How often the live view is drawn.
@@ -65,6 +66,7 @@ async fn render(mut view: View, mut events: Subscription, mut progress: watch::R
                 Ok(next) => {
                     for event in &next {
                         view.apply(event);
+                        log::event(event);
                         screen.event(event, &view);
                     }
                 }
@@ -96,7 +98,8 @@ impl Screen {
         match talk.output {
             Output::Json => Screen::Json(None),
             _ if talk.quiet => Screen::Quiet,
-            Output::Text if is_live() => {
+            // Live lines and records do not mix.
+            Output::Text if is_live() && talk.verbose == 0 => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
                 // The template is constant; if it were wrong, the default style would show the same message.
                 if let Ok(style) = ProgressStyle::with_template("{msg}") {

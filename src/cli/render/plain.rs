@@ -33,7 +33,7 @@ impl Plain {
     pub fn event(&mut self, event: &Event, view: &View) -> Vec<Line> {
         match &event.kind {
             EventKind::RunStarted { command, version, source, target, .. } => {
-                let verb = if view.runs > 1 { "goes on with" } else { "begins" };
+                let verb = if view.runs > 1 && !view.steps.is_empty() { "goes on with" } else { "begins" };
                 vec![Line::new(format!("neon-migrate {version} {verb} {command}: from {source} to {target}."))]
             }
             EventKind::PhaseStarted { phase } => vec![Line::default().add(Paint::Bold, format!("{}.", phase.title()))],
@@ -129,7 +129,6 @@ pub fn common(kind: &EventKind, view: &View, width: usize) -> Vec<Line> {
             report::finding(finding, width.saturating_sub(2)).into_iter().map(|line| Line::new("  ").join(line)).collect()
         }
         EventKind::LeftOut { kind, name, reason } => said(Paint::Warn, "left out", &format!("{kind} {}: {reason}", clean(name))),
-        EventKind::BegunAnew => vec![Line::new("  The target was emptied; the migration begins anew.")],
         EventKind::Notice { message, warning: true } => said(Paint::Warn, "warning", message),
         EventKind::Notice { message, warning: false } => labelled((Paint::Plain, "  "), message, width),
         _ => Vec::new(),

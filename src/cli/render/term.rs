@@ -63,7 +63,9 @@ fn head(view: &View, now: Timestamp) -> Line {
     let title = |phase: Phase| match phase {
         // Indexes are built while rows travel, and may take longer.
         Phase::Copy if !is_copying(view) => "Building indexes",
-        Phase::Copy if !view.builds.running.is_empty() && view.phase(Phase::Index).is_none() => "Copying the data, building indexes",
+        Phase::Copy if !view.builds.running.is_empty() && view.phase(Phase::Index).is_none() => {
+            "Copying the data, building indexes"
+        }
         phase => phase.title(),
     };
     let mut titles: Vec<&str> = view.phases_running().map(|view| title(view.phase)).collect();

@@ -144,7 +144,7 @@ impl Failure {
         let exit = if self.side == Side::Source { Exit::Source } else { Exit::Target };
         Report::new("preflight-failed", exit, format!("The {} could not be looked at.", self.side.name()))
             .with_cause(format!("{}.", self.error))
-            .with_fix("See that the server is up and answers, then run the same command again.\nNothing was written.")
+            .with_fix("Nothing was written. See that the server is up and answers, then run the same command again.")
     }
 }
 

@@ -79,7 +79,9 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
         let reason = "the server refused to show its objects or took longer than 20 s";
         return vec![not_evaluated("I1", Side::Target, "whether the target is empty", reason, grant)];
     };
-    if cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
+    // To empty it would then be to empty the source.
+    let is_source = !super::endpoints::same_database(cx).is_empty();
+    if is_source || cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
         return Vec::new();
     }
     let database = &cx.facts.target.database;

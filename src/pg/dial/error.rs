@@ -303,7 +303,7 @@ impl DialError {
             }
             "42501" => {
                 let fix = format!(
-                    "Run at the server: grant connect on database {} to {};",
+                    "Run at the server:\ngrant connect on database {} to {};",
                     crate::pg::names::Ident::new(info.database()),
                     crate::pg::names::Ident::new(info.user())
                 );
