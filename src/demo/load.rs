@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, batches};
+use crate::engine::crash;
 use crate::pg::error::PgError;
 use crate::pg::sql::Client;
 
@@ -74,6 +75,7 @@ pub async fn load(
                 return Err(LoadError::Stopped);
             }
         }
+        crash::point("demo.batch");
         tell(Loaded { batch, number: index + 1, of: all.len(), took: started.elapsed() });
     }
     let size = client.query_one("select pg_catalog.pg_database_size(pg_catalog.current_database())", &[]).await;

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::child::Run;
 use crate::support::cluster::{Cluster, output};
+use crate::support::poll;
 use crate::support::postgres::MAJORS;
 use crate::support::proxy::{Direction, Proxy};
 use crate::support::roles::{OWNER_PASSWORD, owner_of};
@@ -135,10 +136,37 @@ async fn the_demo_command_fills_an_empty_database_and_refuses_any_other() {
 }
 
 #[tokio::test]
-async fn our_binary_runs_as_a_child_with_its_output_captured() {
-    let outcome = Run::new(["--version"]).finish(Duration::from_secs(20)).await;
-    assert!(!outcome.was_killed(), "{outcome:?}");
-    assert!(outcome.code().is_some());
+async fn a_crash_point_kills_the_process_on_the_spot() {
+    let cluster = Cluster::start(17).await;
+    let url = cluster.plain_owner("shop").await;
+    let run = Run::new(["demo", "load", "--scale", "0.001"]).env("NEON_MIGRATE_SOURCE", &url).kill_at("demo.batch", 3);
+    let outcome = run.finish(Duration::from_secs(60)).await;
+    assert!(outcome.was_killed(), "{outcome:?}");
+    assert_eq!(outcome.stdout.lines().count(), 2, "two batches were told of before the third killed it: {}", outcome.stdout);
+    let sessions = "select count(*) from pg_stat_activity where application_name = 'neon-migrate demo'";
+    poll::until_true(Duration::from_secs(10), "the killed session ends", async || cluster.query("shop", sessions).await == "0")
+        .await;
+    assert_eq!(cluster.query("shop", "select count(*) > 0 from shop.customers").await, "t");
+}
+
+#[tokio::test]
+async fn providers_shapes_have_no_rights_that_the_real_ones_lack() {
+    for major in [14, 18] {
+        let cluster = Cluster::start(major).await;
+        for (database, url, creates, replicates) in
+            [("plain", cluster.plain_owner("plain").await, false, false), ("rds", cluster.rds_like("rds").await, true, true)]
+        {
+            let config: tokio_postgres::Config = url.parse().unwrap();
+            let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let sql = "select rolsuper, rolbypassrls, pg_has_role('pg_read_all_data', 'usage'), rolcreaterole and rolcreatedb, rolreplication
+                       from pg_roles where rolname = current_user";
+            let row = client.query_one(sql, &[]).await.unwrap();
+            let rights = [0, 1, 2, 3, 4].map(|column| row.get::<_, bool>(column));
+            assert_eq!(rights, [false, false, false, creates, replicates], "{database} on Postgres {major}");
+            client.batch_execute("create table public.mine (id int); create schema own").await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
