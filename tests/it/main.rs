@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod bridge;
 mod connect;
+mod guide;
 mod house;
 mod inventory;
 mod preflight;
