@@ -128,7 +128,7 @@ impl Error {
             )
             .with_fix(format!("{GO_ON} Do not truncate, cluster, or vacuum full tables of the source meanwhile.")),
             Error::Interrupted => cancel::interrupted(),
-            Error::File { doing, error } => Report::new("state-file", Exit::Bug, format!("{} failed.", capitalised(doing)))
+            Error::File { doing, error } => Report::new("state-file", Exit::State, format!("{} failed.", capitalised(doing)))
                 .with_cause(format!("{}.", capitalised(&error.to_string())))
                 .with_fix(
                     "Check that the state directory is writable and that its disk has room, then run the same command again.",

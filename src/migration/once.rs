@@ -95,22 +95,26 @@ pub fn exit(view: &crate::engine::view::View) -> (Exit, Option<Report>) {
     let differing: Vec<&str> = view.verdicts().filter(|v| v.verdict == Verdict::Mismatch).map(|v| v.name.as_str()).collect();
     if !differing.is_empty() {
         let report = Report::new("rows-differ", Exit::Mismatch, format!("Rows differ in {}: {}.", count(differing.len(), "table"), differing.join(", ")))
-            .with_fix("Look at the rows named above. Nothing that was copied is trusted until they are equal: start over with --replace-target, or compare again with neon-migrate verify.");
+            .with_fix("The keys of up to 20 such rows are named above. See who wrote to the target, mend those rows or start over with --replace-target, and compare again:\nneon-migrate verify");
         return (Exit::Mismatch, Some(report));
     }
     let unexplained = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len());
     if unexplained > 0 {
-        let message =
-            format!("All rows are there, but {} between source and target without an announced reason.", differs(unexplained));
-        let report = Report::new("objects-differ", Exit::Mismatch, message)
-            .with_fix("Each is named above with what differs. Create what is missing on the target by hand, or mend its cause and start over with --replace-target.");
+        let message = format!("{} on the two sides, and nothing explains why.", differs(unexplained));
+        let report = Report::new("objects-differ", Exit::Mismatch, message).with_fix(
+            "What differs is named above. Create or change it on the target by hand, then compare again:\nneon-migrate verify",
+        );
         return (Exit::Mismatch, Some(report));
     }
     (Exit::Done, None)
 }
 
+fn were(objects: usize) -> String {
+    if objects == 1 { "1 object was".to_owned() } else { format!("{objects} objects were") }
+}
+
 fn differs(count: usize) -> String {
-    if count == 1 { "1 object differs".to_owned() } else { format!("{count} objects differ") }
+    if count == 1 { "1 object is not the same".to_owned() } else { format!("{count} objects are not the same") }
 }
 
 fn count(count: usize, one: &str) -> String {
@@ -220,7 +224,9 @@ impl Once<'_> {
             _ => {
                 let work = async {
                     let removed = replace::everything(&request.target).await?;
-                    Ok::<_, Error>(((), Outcome::Success, format!("{removed} objects were removed from the target.")))
+                    let message = format!("{} removed from the target.", were(removed));
+                    self.cx.emit(EventKind::Notice { message, warning: false }).await?;
+                    Ok::<_, Error>(((), Outcome::Success, String::new()))
                 };
                 self.cx.step("schema.replace", Phase::Schema, "Removing what the target holds", work).await?;
                 None
@@ -468,6 +474,7 @@ impl Once<'_> {
                 objects: compared.objects,
                 differences: settled.unexplained,
                 explained: settled.explained,
+                not_compared: compared.not_compared,
             })
             .await?;
         Ok(())

@@ -4,13 +4,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod bridge;
 mod connect;
 mod crash;
+mod guide;
 mod house;
 mod inventory;
 mod matrix;
 mod odd;
 mod preflight;
+mod secrets;
 mod usage;
 mod verify;
