@@ -5,10 +5,14 @@
 //! server's words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::filter;
 use super::script::Entry;
+use super::stages::{Stages, stages};
+use crate::engine::crash;
 use crate::engine::report::{Exit, Report};
+use crate::migration::ends::Target;
 use crate::migration::error::{Error, Side};
 use crate::migration::ledger;
 use crate::pg::error::{PgError, ServerError};
@@ -58,6 +62,67 @@ pub async fn create(
         }
     }
     Ok(restored)
+}
+
+/// Creates all entries, tables side by side on up to `jobs` connections.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_all(target: &Target, jobs: u32, entries: &[&Entry], done: &BTreeSet<u32>) -> Result<Restored, Error> {
+    let Stages { first, sets, mut last } = stages(entries);
+    let mut conn = target.wire().await?;
+    let told = |_: &[u32]| crash::point("schema.batch");
+    let mut restored = create(&mut conn, &first, done, &told).await?;
+    let mut reasons = restored.refused.clone();
+    let tables: Vec<&Entry> = sets.iter().flatten().copied().collect();
+    filter::cascade(&tables, &mut reasons);
+    for entry in &tables {
+        if let Some(reason) = reasons.get(&entry.dump_id) {
+            stop_if_essential(entry, reason)?;
+        }
+    }
+    let is_open = |entry: &&Entry| !done.contains(&entry.dump_id) && !reasons.contains_key(&entry.dump_id);
+    let open_sets = sets.into_iter().map(|set| set.into_iter().filter(is_open).collect());
+    let queue: Mutex<Vec<Vec<&Entry>>> = Mutex::new(bundles(open_sets));
+    let bundles = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let workers = (0..bundles.min(jobs.max(1) as usize)).map(|_| async {
+        let mut conn = target.wire().await?;
+        let mut refused = BTreeMap::new();
+        loop {
+            let bundle = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(bundle) = bundle else { break };
+            refused.extend(create(&mut conn, &bundle, done, &told).await?.refused);
+        }
+        conn.close().await;
+        Ok::<_, Error>(refused)
+    });
+    for refused in futures_util::future::try_join_all(workers).await? {
+        restored.refused.extend(refused);
+    }
+    reasons.extend(restored.refused.clone());
+    if !reasons.is_empty() {
+        leave_out(&mut conn, &mut last, reasons, &mut restored).await?;
+    }
+    restored.refused.extend(create(&mut conn, &last, done, &told).await?.refused);
+    conn.close().await;
+    Ok(restored)
+}
+
+/// Puts sets together until each bundle is worth a few transactions, the largest last, which is taken first.
+fn bundles<'a>(sets: impl Iterator<Item = Vec<&'a Entry>>) -> Vec<Vec<&'a Entry>> {
+    let mut bundles: Vec<Vec<&Entry>> = Vec::new();
+    let mut open: Vec<&Entry> = Vec::new();
+    for set in sets {
+        open.extend(set);
+        if open.len() >= BATCH_ENTRIES_MAX {
+            bundles.push(std::mem::take(&mut open));
+        }
+    }
+    if !open.is_empty() {
+        bundles.push(open);
+    }
+    bundles.sort_by_key(Vec::len);
+    bundles
 }
 
 fn ids(entries: &[&Entry]) -> Vec<u32> {
@@ -137,7 +202,8 @@ async fn leave_out(
         }
     }
     rest.retain(|entry| !reasons.contains_key(&entry.dump_id));
-    let notes: Vec<String> = reasons.iter().map(|(id, reason)| ledger::note_refused(*id, reason)).collect();
+    let new = reasons.iter().filter(|(id, _)| !restored.refused.contains_key(id));
+    let notes: Vec<String> = new.map(|(id, reason)| ledger::note_refused(*id, reason)).collect();
     conn.query(&notes.join("; ")).await.map_err(|error| Side::Target.failed("noting what was refused", error))?;
     restored.refused.extend(reasons);
     Ok(())
