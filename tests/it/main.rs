@@ -8,6 +8,7 @@ mod bridge;
 mod connect;
 mod house;
 mod inventory;
+mod layers;
 mod preflight;
 mod usage;
 mod verify;
