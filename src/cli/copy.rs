@@ -4,11 +4,15 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use super::args::{ConnectionString, CopyArgs, Talk, Verify};
 use super::{exit, render};
+use std::path::Path;
+
 use crate::engine::event::EventKind;
+use crate::engine::journal::{self, History};
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;
 use crate::engine::step::Cx;
+use crate::engine::view::View;
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::{Error, Side};
 use crate::migration::ledger::{self, Found};
@@ -46,7 +50,10 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
     let dir = state::migration_dir(&root, &identity(&looked.facts.source), &identity(&looked.facts.target));
     let migration = dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let ours = is_ours(&target, &migration).await?;
-    if ours {
+    let content = looked.facts.target_content.as_ref();
+    let holds_all = content.is_some_and(|content| content.objects_total > 0 && !content.own_schema);
+    let all_but_ended = holds_all && args.replace_target.is_none() && once::is_all_but_ended(&history(&dir)?);
+    if ours || all_but_ended {
         // Whether the target is ours was just looked at, and is not to be guessed from what it holds.
         looked.findings.retain(|finding| !matches!(finding.code.as_str(), "I1" | "I4"));
     } else if args.resume {
@@ -72,7 +79,9 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         dry_run: args.dry_run,
         replace_target,
     };
-    let result = work(&cx, &request, &looked).await;
+    let work = work(&cx, &request, &looked, all_but_ended);
+    // Whatever is being waited for: who asks twice to stop is not made to wait for it.
+    let result = cx.cancel().run_until_cancelled(work).await.unwrap_or(Err(Error::Interrupted));
     let (exit, report) = match result {
         Ok(()) => once::exit(&cx.view()?),
         Err(error) => {
@@ -86,7 +95,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
 }
 
 /// Tells what was found, and runs the copy if nothing stands in its way.
-async fn work(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Error> {
+async fn work(cx: &Cx, request: &Request, looked: &Preflight, all_but_ended: bool) -> Result<(), Error> {
     cx.emit(EventKind::RunStarted {
         command: "copy".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,7 +114,21 @@ async fn work(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Erro
         looked.refusal().map_or(Ok(()), |report| Err(Error::from(report)))
     })
     .await?;
+    if all_but_ended {
+        let message = "An earlier run did everything, and was killed before it could say so.".to_owned();
+        cx.emit(EventKind::Notice { message, warning: false }).await?;
+        return once::end(cx, request, looked).await;
+    }
     once::run(cx, request, looked).await
+}
+
+/// What earlier runs of the migration in `dir` did.
+fn history(dir: &Path) -> Result<View, Report> {
+    let mut view = View::default();
+    if dir.join(journal::FILE).exists() {
+        History::open(dir)?.read(|event| view.apply(&event))?;
+    }
+    Ok(view)
 }
 
 /// Parses a connection string, and says what in it was passed over.

@@ -98,16 +98,12 @@ impl Work<'_> {
         let on_target = Inventory::load(&target).await.map_err(|error| Side::Target.failed("listing all objects", error))?;
         let options = inventory::Options { sequence_values: true, ..inventory::Options::default() };
         let compared = inventory::compare(&on_source, &on_target, options);
-        let (explained, differences): (Vec<_>, Vec<_>) =
-            compared.differences.iter().map(|d| (once::policy(d), d)).partition(|(reason, _)| reason.is_some());
-        let mut explanations: Vec<String> =
-            explained.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())).collect();
-        explanations.extend(compared.not_compared.iter().cloned());
+        let settled = inventory::settle(&compared, &[], options.grants);
         self.cx
             .emit(EventKind::InventoryCompared {
                 objects: compared.objects,
-                differences: differences.iter().map(|(_, difference)| difference.to_string()).collect(),
-                explained: explanations,
+                differences: settled.unexplained,
+                explained: settled.explained,
             })
             .await?;
         Ok(())

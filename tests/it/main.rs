@@ -6,9 +6,12 @@ mod support;
 
 mod bridge;
 mod connect;
+mod crash;
 mod house;
 mod inventory;
 mod layers;
+mod matrix;
+mod odd;
 mod preflight;
 mod usage;
 mod verify;
