@@ -5,7 +5,7 @@ import subprocess
 
 from local_postgres import CLIENT_BIN
 
-# What the other tables are sized by: rows and bytes that go into one GiB of database, measured on Postgres 17.
+# How much goes into about one GiB of database: scales of pgbench and numbers of rows.
 ACCOUNTS_SCALE_PER_GIB = 34
 ACCOUNTS_ALONE_SCALE_PER_GIB = 68
 EVENTS_PER_GIB = 1_340_000
