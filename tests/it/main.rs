@@ -11,6 +11,7 @@ mod crash;
 mod guide;
 mod house;
 mod inventory;
+mod layers;
 mod matrix;
 mod odd;
 mod preflight;
