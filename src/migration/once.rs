@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::copy::snapshot::Snapshot;
 use super::copy::{self, Copy};
-use super::ends::{Source, Target};
+use super::ends::{Source, Target, in_time};
 use super::error::{Error, Side};
 use super::inventory::{self, Inventory};
 use super::ledger::{self, Found, Ledger};
@@ -219,7 +219,7 @@ impl Once<'_> {
         let dir = self.cx.dir();
         let snapshot = if archive::exists(dir) { None } else { Some(self.dump(tools).await?) };
         let archive = archive::read(tools, self.request.keep, dir, self.cx.cancel()).await?;
-        let prepared = self.prepare(archive, snapshot.as_ref()).await?;
+        let prepared = in_time(Side::Source, "reading the catalogs", self.prepare(archive, snapshot.as_ref())).await?;
         for out in &prepared.left_out {
             let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
             self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
@@ -409,11 +409,13 @@ impl Once<'_> {
     async fn inventory(&self, prepared: &Prepared) -> Result<(), Error> {
         let on_source = async {
             let client = self.request.source.sql().await?;
-            Inventory::load(&client).await.map_err(|error| Side::Source.failed("listing all objects", error))
+            let load = async { Inventory::load(&client).await.map_err(|error| Side::Source.failed("listing all objects", error)) };
+            in_time(Side::Source, "listing all objects", load).await
         };
         let on_target = async {
             let client = self.request.target.sql().await?;
-            Inventory::load(&client).await.map_err(|error| Side::Target.failed("listing all objects", error))
+            let load = async { Inventory::load(&client).await.map_err(|error| Side::Target.failed("listing all objects", error)) };
+            in_time(Side::Target, "listing all objects", load).await
         };
         let (source, target) = tokio::try_join!(on_source, on_target)?;
         let keep = self.request.keep;

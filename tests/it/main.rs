@@ -7,6 +7,7 @@ mod support;
 mod bridge;
 mod connect;
 mod crash;
+mod faults;
 mod house;
 mod inventory;
 mod preflight;
