@@ -64,7 +64,8 @@ impl Source {
     pub async fn sql_in(&self, snapshot: &SnapshotId) -> Result<Client, Error> {
         let client = self.sql().await?;
         let begin = begin_in(snapshot);
-        client.batch_execute(&begin).await.map_err(|error| snapshot_error("reading the source", error.into()))?;
+        let join = async { client.batch_execute(&begin).await.map_err(|error| snapshot_error("reading the source", error.into())) };
+        in_time(Side::Source, "joining the snapshot", join).await?;
         Ok(client)
     }
 

@@ -58,12 +58,14 @@ impl Copy<'_> {
         }
         let source = self.source.sql_in(self.snapshot).await?;
         let failed = |error: tokio_postgres::Error| Side::Source.failed("listing large objects", error);
-        let row = source.query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[]).await.map_err(failed)?;
+        let ask = async { source.query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[]).await.map_err(failed) };
+        let row = in_time(Side::Source, "listing large objects", ask).await?;
         let count: i64 = row.try_get(0).map_err(failed)?;
         let target = self.target.sql().await?;
         let failed = |error: tokio_postgres::Error| Side::Target.failed("setting up a session", error);
         // No other session would notice that a server forgot these.
-        target.batch_execute("set synchronous_commit = on").await.map_err(failed)?;
+        let set = async { target.batch_execute("set synchronous_commit = on").await.map_err(failed) };
+        in_time(Side::Target, "setting up a session", set).await?;
         if count == 0 && !ledger.marks.contains_key(MARK) {
             return Ok(());
         }
@@ -79,7 +81,8 @@ impl Copy<'_> {
             self.clear(target).await?;
         }
         let doing = |error: tokio_postgres::Error| Side::Target.failed("copying large objects", error);
-        target.batch_execute(&ledger::note_mark(MARK, "0")).await.map_err(doing)?;
+        let note = async |value: &str| target.batch_execute(&ledger::note_mark(MARK, value)).await.map_err(doing);
+        in_time(Side::Target, "copying large objects", note("0")).await?;
         let (mut last, mut bytes) = (0, 0);
         loop {
             let objects = in_time(Side::Source, "listing large objects", list(source, last)).await?;
@@ -95,7 +98,7 @@ impl Copy<'_> {
             in_time(Side::Target, "copying large objects", commit).await?;
             crash::point("copy.large-objects");
         }
-        target.batch_execute(&ledger::note_mark(MARK, &self.generation.to_string())).await.map_err(doing)?;
+        in_time(Side::Target, "copying large objects", note(&self.generation.to_string())).await?;
         Ok(bytes)
     }
 
@@ -104,7 +107,9 @@ impl Copy<'_> {
         let sql = "select count(pg_catalog.lo_unlink(oid)) from (select oid from pg_catalog.pg_largeobject_metadata limit 1000) o";
         loop {
             let failed = |error: tokio_postgres::Error| Side::Target.failed("removing large objects of an earlier run", error);
-            let gone: i64 = target.query_one(sql, &[]).await.map_err(failed)?.try_get(0).map_err(failed)?;
+            let remove = async { target.query_one(sql, &[]).await.map_err(failed) };
+            let row = in_time(Side::Target, "removing large objects of an earlier run", remove).await?;
+            let gone: i64 = row.try_get(0).map_err(failed)?;
             if gone == 0 {
                 return Ok(());
             }
