@@ -2,7 +2,7 @@
 
 use super::args::{Talk, VerifyArgs};
 use super::copy::{default_jobs, look, method, not_begun, parse};
-use super::{exit, render};
+use super::{exit, log, render};
 use crate::engine::event::EventKind;
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
@@ -39,6 +39,7 @@ pub async fn run(args: VerifyArgs, talk: &Talk) -> Result<Exit, Report> {
     let (from, to) = (source.info().label(), target.info().label());
     let dir = state::migration_dir(&root, &format!("verify {from}"), &to);
     let cx = Cx::open(&dir).await?;
+    log::open(cx.dir());
     let _signals = exit::handle_signals(&cx)
         .map_err(|error| Report::new("internal", Exit::Bug, "Signals cannot be handled.").with_cause(format!("{error}.")))?;
     let renderer = render::start(&cx, talk)?;
@@ -98,16 +99,13 @@ impl Work<'_> {
         let on_target = Inventory::load(&target).await.map_err(|error| Side::Target.failed("listing all objects", error))?;
         let options = inventory::Options { sequence_values: true, ..inventory::Options::default() };
         let compared = inventory::compare(&on_source, &on_target, options);
-        let (explained, differences): (Vec<_>, Vec<_>) =
-            compared.differences.iter().map(|d| (once::policy(d), d)).partition(|(reason, _)| reason.is_some());
-        let mut explanations: Vec<String> =
-            explained.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())).collect();
-        explanations.extend(compared.not_compared.iter().cloned());
+        let settled = inventory::settle(&compared, &[], options.grants);
         self.cx
             .emit(EventKind::InventoryCompared {
                 objects: compared.objects,
-                differences: differences.iter().map(|(_, difference)| difference.to_string()).collect(),
-                explained: explanations,
+                differences: settled.unexplained,
+                explained: settled.explained,
+                not_compared: compared.not_compared,
             })
             .await?;
         Ok(())

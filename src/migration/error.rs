@@ -128,7 +128,7 @@ impl Error {
             )
             .with_fix(format!("{GO_ON} Do not truncate, cluster, or vacuum full tables of the source meanwhile.")),
             Error::Interrupted => cancel::interrupted(),
-            Error::File { doing, error } => Report::new("state-file", Exit::Bug, format!("{} failed.", capitalised(doing)))
+            Error::File { doing, error } => Report::new("state-file", Exit::State, format!("{} failed.", capitalised(doing)))
                 .with_cause(format!("{}.", capitalised(&error.to_string())))
                 .with_fix(
                     "Check that the state directory is writable and that its disk has room, then run the same command again.",
@@ -153,6 +153,9 @@ fn pg_report(side: Side, doing: &str, error: &PgError) -> Report {
         other => format!("{}.", capitalised(other.to_string().trim_end_matches('.'))),
     });
     if let PgError::Server(server) = error {
+        report
+            .causes
+            .extend(server.table.as_ref().map(|table| format!("It is about the table {}.", crate::pg::names::human(table))));
         report.causes.extend(server.hint.as_ref().map(|hint| format!("The server's hint: {hint}")));
     }
     report.fix = Some(fix.map_or_else(|| if error.is_transient() { GO_ON.to_owned() } else { LOOK.to_owned() }, str::to_owned));

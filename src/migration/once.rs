@@ -1,7 +1,7 @@
 //! The one-time copy, from the first look to the certificate.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use super::copy::snapshot::Snapshot;
 use super::copy::{self, Copy};
@@ -32,9 +32,6 @@ use crate::pg::names::QualifiedName;
 use crate::pg::tools::Tools;
 use crate::pg::types::Oid;
 use crate::pg::wire::Conn;
-
-/// Tables from this size on are cut into ranges, in bytes, unless the person says otherwise.
-const SPLIT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -98,22 +95,26 @@ pub fn exit(view: &crate::engine::view::View) -> (Exit, Option<Report>) {
     let differing: Vec<&str> = view.verdicts().filter(|v| v.verdict == Verdict::Mismatch).map(|v| v.name.as_str()).collect();
     if !differing.is_empty() {
         let report = Report::new("rows-differ", Exit::Mismatch, format!("Rows differ in {}: {}.", count(differing.len(), "table"), differing.join(", ")))
-            .with_fix("Look at the rows named above. Nothing that was copied is trusted until they are equal: start over with --replace-target, or compare again with neon-migrate verify.");
+            .with_fix("The keys of up to 20 such rows are named above. See who wrote to the target, mend those rows or start over with --replace-target, and compare again:\nneon-migrate verify");
         return (Exit::Mismatch, Some(report));
     }
     let unexplained = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len());
     if unexplained > 0 {
-        let message =
-            format!("All rows are there, but {} between source and target without an announced reason.", differs(unexplained));
-        let report = Report::new("objects-differ", Exit::Mismatch, message)
-            .with_fix("Each is named above with what differs. Create what is missing on the target by hand, or mend its cause and start over with --replace-target.");
+        let message = format!("{} on the two sides, and nothing explains why.", differs(unexplained));
+        let report = Report::new("objects-differ", Exit::Mismatch, message).with_fix(
+            "What differs is named above. Create or change it on the target by hand, then compare again:\nneon-migrate verify",
+        );
         return (Exit::Mismatch, Some(report));
     }
     (Exit::Done, None)
 }
 
+fn were(objects: usize) -> String {
+    if objects == 1 { "1 object was".to_owned() } else { format!("{objects} objects were") }
+}
+
 fn differs(count: usize) -> String {
-    if count == 1 { "1 object differs".to_owned() } else { format!("{count} objects differ") }
+    if count == 1 { "1 object is not the same".to_owned() } else { format!("{count} objects are not the same") }
 }
 
 fn count(count: usize, one: &str) -> String {
@@ -137,6 +138,14 @@ struct Prepared {
     shapes: Arc<Shapes>,
 }
 
+/// What the source's catalogs say.
+struct Catalogs {
+    tables: Vec<Table>,
+    indexes: Vec<Index>,
+    foreign_keys: Vec<ForeignKey>,
+    compared: Catalog,
+}
+
 struct Schema {
     prepared: Prepared,
     snapshot: Option<Snapshot>,
@@ -145,6 +154,19 @@ struct Schema {
 impl Prepared {
     fn is_out(&self, entry: &Entry) -> bool {
         self.left_out.iter().any(|out| out.dump_id == entry.dump_id)
+    }
+
+    /// What follows the rows and needs something that the target refused.
+    fn dependents(&self, refused: &BTreeMap<u32, String>) -> Vec<LeftOut> {
+        let entries: Vec<&Entry> = self.archive.pre_data.iter().chain(&self.archive.post_data).collect();
+        let mut reasons = refused.clone();
+        filter::cascade(&entries, &mut reasons);
+        let is_new = |entry: &&Entry| !refused.contains_key(&entry.dump_id) && !self.is_out(entry);
+        let left_out = |entry: &Entry| {
+            let reason = reasons.remove(&entry.dump_id)?;
+            Some(LeftOut { dump_id: entry.dump_id, kind: entry.kind.clone(), name: entry.name.clone(), reason })
+        };
+        self.archive.post_data.iter().filter(is_new).filter_map(left_out).collect()
     }
 }
 
@@ -202,7 +224,9 @@ impl Once<'_> {
             _ => {
                 let work = async {
                     let removed = replace::everything(&request.target).await?;
-                    Ok::<_, Error>(((), Outcome::Success, format!("{removed} objects were removed from the target.")))
+                    let message = format!("{} removed from the target.", were(removed));
+                    self.cx.emit(EventKind::Notice { message, warning: false }).await?;
+                    Ok::<_, Error>(((), Outcome::Success, String::new()))
                 };
                 self.cx.step("schema.replace", Phase::Schema, "Removing what the target holds", work).await?;
                 None
@@ -217,25 +241,39 @@ impl Once<'_> {
     /// Reads the source's schema and creates what must be there before the rows. Nothing for a dry run, which ends here.
     async fn schema(&self, tools: &Tools) -> Result<Option<Schema>, Error> {
         let dir = self.cx.dir();
-        let snapshot = if archive::exists(dir) { None } else { Some(self.dump(tools).await?) };
-        let archive = archive::read(tools, self.request.keep, dir, self.cx.cancel()).await?;
-        let prepared = in_time(Side::Source, "reading the catalogs", self.prepare(archive, snapshot.as_ref())).await?;
-        for out in &prepared.left_out {
-            let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
-            self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
-        }
+        let snapshot = if archive::exists(dir) { None } else { Some(Snapshot::take(&self.request.source).await?) };
+        let archive = async {
+            if let Some(snapshot) = &snapshot {
+                self.dump(tools, snapshot).await?;
+            }
+            archive::read(tools, self.request.keep, dir, self.cx.cancel()).await
+        };
+        let catalogs = in_time(Side::Source, "reading the catalogs", self.catalogs(snapshot.as_ref()));
+        let (archive, catalogs) = tokio::try_join!(archive, catalogs)?;
+        let mut prepared = self.prepare(archive, catalogs)?;
+        self.tell_left_out(&prepared.left_out).await?;
         if self.request.dry_run {
             archive::remove(dir)?;
             self.plan(&prepared).announce_all().await?;
             return Ok(None);
         }
-        self.create_schema(&prepared).await?;
+        let refused = self.create_schema(&prepared).await?;
+        let dependents = prepared.dependents(&refused);
+        self.tell_left_out(&dependents).await?;
+        prepared.left_out.extend(dependents);
         Ok(Some(Schema { prepared, snapshot }))
     }
 
-    /// Takes a snapshot and has pg_dump write the schema that it shows.
-    async fn dump(&self, tools: &Tools) -> Result<Snapshot, Error> {
-        let snapshot = Snapshot::take(&self.request.source).await?;
+    async fn tell_left_out(&self, left_out: &[LeftOut]) -> Result<(), Error> {
+        for out in left_out {
+            let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
+            self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
+        }
+        Ok(())
+    }
+
+    /// Has pg_dump write the schema that a snapshot shows.
+    async fn dump(&self, tools: &Tools, snapshot: &Snapshot) -> Result<(), Error> {
         let work = async {
             let source = self.request.source.sql_in(&snapshot.id).await?;
             Shapes::read(&source).await?.store(self.cx.dir())?;
@@ -248,20 +286,27 @@ impl Once<'_> {
         };
         self.cx.step("schema.dump", Phase::Schema, "Reading the source's schema with pg_dump", work).await?;
         crash::point("schema.dumped");
-        Ok(snapshot)
+        Ok(())
     }
 
-    /// Reads the source's catalogs, and decides what is left out.
-    async fn prepare(&self, archive: Archive, snapshot: Option<&Snapshot>) -> Result<Prepared, Error> {
+    /// Reads the source's catalogs.
+    async fn catalogs(&self, snapshot: Option<&Snapshot>) -> Result<Catalogs, Error> {
         let source = match snapshot {
             Some(snapshot) => self.request.source.sql_in(&snapshot.id).await?,
             None => self.request.source.sql().await?,
         };
         let failed = |error| Side::Source.failed("reading the catalogs", error);
-        let tables = catalog::tables(&source).await.map_err(failed)?;
-        let indexes = catalog::indexes(&source).await.map_err(failed)?;
-        let foreign_keys = catalog::foreign_keys(&source).await.map_err(failed)?;
-        let compared = Catalog::load(&source).await.map_err(failed)?;
+        Ok(Catalogs {
+            tables: catalog::tables(&source).await.map_err(failed)?,
+            indexes: catalog::indexes(&source).await.map_err(failed)?,
+            foreign_keys: catalog::foreign_keys(&source).await.map_err(failed)?,
+            compared: Catalog::load(&source).await.map_err(failed)?,
+        })
+    }
+
+    /// Decides what is left out.
+    fn prepare(&self, archive: Archive, catalogs: Catalogs) -> Result<Prepared, Error> {
+        let Catalogs { tables, indexes, foreign_keys, compared } = catalogs;
         let unwanted = self.unwanted(&compared);
         let entries: Vec<&Entry> = archive.pre_data.iter().chain(&archive.post_data).collect();
         let left_out = filter::left_out(&entries, &unwanted);
@@ -298,7 +343,8 @@ impl Once<'_> {
         }
     }
 
-    async fn create_schema(&self, prepared: &Prepared) -> Result<(), Error> {
+    /// Gives what the target refused, now or in an earlier run, with its reasons.
+    async fn create_schema(&self, prepared: &Prepared) -> Result<BTreeMap<u32, String>, Error> {
         let work = async {
             let mut conn = self.request.target.wire().await?;
             if matches!(self.read_ledger(&mut conn).await?, Found::Nothing) {
@@ -310,7 +356,7 @@ impl Once<'_> {
             let is_open =
                 |entry: &&Entry| !prepared.is_out(entry) && !is_for_the_end(entry) && !ledger.refused.contains_key(&entry.dump_id);
             let entries: Vec<&Entry> = prepared.archive.pre_data.iter().filter(is_open).collect();
-            let restored = restore::create(&mut conn, &entries, &ledger.entries, &|_| crash::point("schema.batch")).await?;
+            let restored = restore::create_all(&self.request.target, self.request.jobs, &entries, &ledger.entries).await?;
             // The session was open all the while: if it still is, the server has forgotten nothing.
             ledger::make_durable(&mut conn).await.map_err(|error| Side::Target.failed("making the schema durable", error))?;
             conn.close().await;
@@ -321,11 +367,13 @@ impl Once<'_> {
                 }
             }
             let created = entries.len() - restored.refused.len();
-            Ok::<_, Error>(((), Outcome::Success, format!("{created} definitions are on the target.")))
+            let mut refused = ledger.refused;
+            refused.extend(restored.refused);
+            Ok::<_, Error>((refused, Outcome::Success, format!("{created} definitions are on the target.")))
         };
-        self.cx.step("schema.create", Phase::Schema, "Creating tables, types and functions", work).await?;
+        let refused = self.cx.step("schema.create", Phase::Schema, "Creating tables, types and functions", work).await?;
         crash::point("schema.created");
-        Ok(())
+        Ok(refused)
     }
 
     fn plan(&self, prepared: &Prepared) -> Copy {
@@ -347,7 +395,8 @@ impl Once<'_> {
             builds,
             post_data,
             jobs: request.jobs,
-            split_bytes: request.split_bytes.unwrap_or(SPLIT_BYTES),
+            split_bytes: request.split_bytes,
+            cuts: Mutex::default(),
             keep: request.keep,
             verified: Arc::default(),
             shapes: Arc::clone(&prepared.shapes),
@@ -422,17 +471,13 @@ impl Once<'_> {
         let options = inventory::Options { owners: keep.owners, grants: keep.grants, tablespaces: false, sequence_values: false };
         let compared = inventory::compare(&source, &target, options);
         let announced = self.announced(prepared).await?;
-        let (unexplained, explained) = inventory::explain(&compared.differences, &announced);
-        let (by_policy, unexplained): (Vec<_>, Vec<_>) =
-            unexplained.into_iter().map(|d| (policy(&d), d)).partition(|(reason, _)| reason.is_some());
-        let mut explanations: Vec<String> = explained.iter().map(|(difference, reason)| format!("{difference} {reason}")).collect();
-        explanations.extend(by_policy.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())));
-        explanations.extend(compared.not_compared);
+        let settled = inventory::settle(&compared, &announced, keep.grants);
         self.cx
             .emit(EventKind::InventoryCompared {
                 objects: compared.objects,
-                differences: unexplained.iter().map(|(_, difference)| difference.to_string()).collect(),
-                explained: explanations,
+                differences: settled.unexplained,
+                explained: settled.explained,
+                not_compared: compared.not_compared,
             })
             .await?;
         Ok(())
@@ -489,21 +534,6 @@ fn is_for_the_end(entry: &Entry) -> bool {
 /// A table of the archive that is wanted, has rows of its own, and is not on the source any more.
 fn is_dropped(entry: &Entry, out: &HashSet<u32>, known: &HashSet<Oid>, compared: &Catalog) -> bool {
     entry.kind == "TABLE" && !out.contains(&entry.dump_id) && !known.contains(&entry.oid) && compared.table(entry.oid).is_none()
-}
-
-/// What is left out by design, whatever the source has.
-pub fn policy(difference: &inventory::Difference) -> Option<&'static str> {
-    match difference.kind.as_str() {
-        "publication" | "published schema" | "published table" => {
-            Some("Publications are not carried over; create them on the target when something subscribes to it.")
-        }
-        "subscription" => Some("Subscriptions are not carried over: two databases must not take the same stream."),
-        "security label" => Some("Security labels are not carried over."),
-        "setting" | "database setting" => {
-            Some("Settings of the database and of roles are not part of a dump; set them on the target where they are wanted.")
-        }
-        _ => None,
-    }
 }
 
 fn foreign() -> Report {

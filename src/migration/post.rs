@@ -49,6 +49,7 @@ fn pass(entry: &Entry) -> u8 {
         "ACL" | "DEFAULT ACL" => 1,
         "MATERIALIZED VIEW DATA" => 2,
         "EVENT TRIGGER" => 3,
+        "COMMENT" if entry.name.starts_with("EVENT TRIGGER ") => 3,
         _ => 0,
     }
 }
@@ -183,7 +184,7 @@ impl Post<'_> {
         futures_util::future::try_join_all(workers).await.map(drop)
     }
 
-    async fn validate<'e>(&self, queue: Arc<Mutex<VecDeque<&'e Entry>>>) -> Result<(), Error> {
+    async fn validate(&self, queue: Arc<Mutex<VecDeque<&Entry>>>) -> Result<(), Error> {
         let mut conn = None;
         loop {
             let Some(entry) = super::copy::lock(&queue).pop_front() else { return Ok(()) };

@@ -4,12 +4,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod bridge;
 mod connect;
 mod crash;
 mod faults;
+mod guide;
 mod house;
 mod inventory;
+mod layers;
+mod matrix;
+mod odd;
 mod preflight;
+mod secrets;
 mod usage;
 mod verify;

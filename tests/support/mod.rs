@@ -6,6 +6,7 @@ pub mod child;
 pub mod cluster;
 pub mod fixtures;
 pub mod ground;
+pub mod migrate;
 pub mod poll;
 pub mod pooler;
 pub mod postgres;

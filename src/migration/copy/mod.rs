@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use self::plan::Group;
+use self::plan::{BuildCost, CtidRange, Cutting, Group};
 use self::schedule::{GroupPlan, Schedule};
 use self::snapshot::Snapshot;
 pub(super) use self::worker::lock;
@@ -78,8 +78,10 @@ pub struct Copy {
     pub post_data: u64,
     /// How many connections work at once on each side.
     pub jobs: u32,
-    /// From which size on a table is cut into ranges, in bytes.
-    pub split_bytes: u64,
+    /// From which size on a table is cut into ranges, in bytes; by the plan if the person said nothing.
+    pub split_bytes: Option<u64>,
+    /// How each table was cut by this process.
+    pub cuts: Mutex<HashMap<Oid, Vec<CtidRange>>>,
     /// What of ownership and rights is carried over.
     pub keep: Keep,
     /// In which generation each table was compared by this process.
@@ -251,7 +253,7 @@ impl Copy {
         }
         let message = format!("{} were copied by an earlier run. They are compared with a new snapshot.", tables(finished.len()));
         self.cx.emit(EventKind::Notice { message, warning: false }).await?;
-        let groups = plan::groups(&self.tables, finished, self.split_bytes, self.jobs);
+        let groups = self.cut(finished);
         let works: Vec<GroupWork> = groups.into_iter().map(|group| group_work(group, Vec::new())).collect();
         let verifies = |work: &GroupWork| GroupPlan { verifies: (0..work.group.ranges.len()).collect(), ..GroupPlan::default() };
         let plans = works.iter().map(verifies).collect();
@@ -349,8 +351,28 @@ impl Copy {
     fn groups(&self, ledger: &Ledger) -> Vec<Group> {
         let complete = |position: &usize| is_complete(ledger, self.tables[*position].oid);
         let (there, missing): (Vec<usize>, Vec<usize>) = (0..self.tables.len()).partition(complete);
-        let mut groups = plan::groups(&self.tables, &missing, self.split_bytes, self.jobs);
-        groups.extend(plan::groups(&self.tables, &there, self.split_bytes, self.jobs));
+        let mut groups = self.cut(&missing);
+        groups.extend(self.cut(&there));
+        groups
+    }
+
+    /// Some tables, in groups; large ones cut.
+    fn cut(&self, wanted: &[usize]) -> Vec<Group> {
+        let mut costs: HashMap<Oid, BuildCost> = HashMap::new();
+        for build in &self.builds {
+            let cost = costs.entry(build.table).or_default();
+            cost.longest = cost.longest.max(build.cost);
+            cost.total += build.cost;
+        }
+        let cutting = Cutting { jobs: self.jobs, above: self.split_bytes };
+        let mut groups = plan::groups(&self.tables, wanted, cutting, &|table| costs.get(&table.oid).copied().unwrap_or_default());
+        // Ranges that are committed are known by their number: a table is cut once and for all.
+        let mut cuts = lock(&self.cuts);
+        for group in &mut groups {
+            if let [position] = group.tables.as_slice() {
+                group.ranges.clone_from(cuts.entry(self.tables[*position].oid).or_insert_with(|| group.ranges.clone()));
+            }
+        }
         groups
     }
 

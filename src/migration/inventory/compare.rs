@@ -140,11 +140,16 @@ impl Majors {
     }
 
     fn report(self, comparison: &mut Comparison) {
+        if self.skipped.is_empty() {
+            return;
+        }
+        let of =
+            |((kind, field), count): (&(&str, &str), &u64)| format!("the {} of {}", field.replace('_', " "), several(*count, kind));
+        let list: Vec<String> = self.skipped.iter().map(of).collect();
         let (source, target) = (self.source, self.target);
-        comparison.not_compared.extend(self.skipped.into_iter().map(|((kind, field), count)| {
-            let field = field.replace('_', " ");
-            format!("The {field} of {count} objects of the kind {kind} was not compared: Postgres {source} and {target} print or set it differently.")
-        }));
+        comparison
+            .not_compared
+            .push(format!("Not compared, because Postgres {source} and {target} write it differently: {}.", list.join(", ")));
     }
 }
 
@@ -183,6 +188,16 @@ fn compare_object(id: &ObjectId, pair: (&Object, &Object), options: Options, maj
     }
 }
 
+/// `1 view`, `2 views`, `3 operator classes`.
+fn several(count: u64, kind: &str) -> String {
+    match kind.strip_suffix('y') {
+        _ if count == 1 => format!("1 {kind}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None if kind.ends_with('s') => format!("{count} {kind}es"),
+        None => format!("{count} {kind}s"),
+    }
+}
+
 fn without_maintain(grants: Option<&Text>) -> Option<Text> {
     Some(match grants? {
         Text::Short(text) => Text::Short(text.replace(",MAINTAIN*", "").replace(",MAINTAIN", "").replace("MAINTAIN,", "").into()),
@@ -194,14 +209,14 @@ fn without_maintain(grants: Option<&Text>) -> Option<Text> {
 fn not_compared(source: &Inventory, options: Options, comparison: &mut Comparison) {
     let has = |kind: &str| source.objects.keys().any(|id| id.kind == kind);
     let mut say = |sentence: &str| comparison.not_compared.push(sentence.to_owned());
-    if !options.owners {
-        say("Owners were not compared, because they are not kept.");
-    }
-    if !options.grants {
-        say("Grants were not compared, because they are not kept.");
+    match (options.owners, options.grants) {
+        (false, false) => say("Not compared, because they are not kept: owners and grants."),
+        (false, true) => say("Not compared, because they are not kept: owners."),
+        (true, false) => say("Not compared, because they are not kept: grants."),
+        (true, true) => (),
     }
     if !options.sequence_values && has("sequence") {
-        say("The values of sequences were not compared here.");
+        say("Not compared, because the source may be in use: where sequences stand.");
     }
     if has("user mapping") {
         say("The options of user mappings were not read, because they hold secrets.");
@@ -224,11 +239,11 @@ pub struct LeftOut {
 /// What belongs to a relation that was left out is explained by it. An announced object that differs is not: it was announced to
 /// be missing.
 pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Difference>, Vec<(Difference, String)>) {
-    let mut reasons: BTreeMap<(String, &str), &str> = BTreeMap::new();
-    let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut reasons: BTreeMap<(String, String), &str> = BTreeMap::new();
+    let mut parents: BTreeMap<String, &str> = BTreeMap::new();
     for object in left_out {
-        reasons.insert((kind_of_toc(&object.kind), &object.name), &object.reason);
-        parents.insert(&object.name, &object.reason);
+        reasons.insert((kind_of_toc(&object.kind), bare(&object.name)), &object.reason);
+        parents.insert(bare(&object.name), &object.reason);
     }
     // A parent is named as people write it; an announcement may use the archive's form of the same name.
     let aliases: BTreeMap<&str, &str> = differences
@@ -240,10 +255,11 @@ pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Differe
         if difference.what != What::Missing {
             return None;
         }
-        let by_name = |name: &str| reasons.get(&(difference.kind.clone(), name)).copied();
+        let by_name = |name: &str| reasons.get(&(difference.kind.clone(), bare(name))).copied();
         let own = by_name(&difference.name).or_else(|| by_name(difference.toc.as_deref()?));
         let parent = difference.parent.as_deref().filter(|parent| aliases.contains_key(parent));
-        let inherited = parent.and_then(|parent| parents.get(parent).or_else(|| parents.get(aliases.get(parent)?)).copied());
+        let inherited =
+            parent.and_then(|parent| parents.get(&bare(parent)).or_else(|| parents.get(&bare(aliases.get(parent)?))).copied());
         own.or(inherited).map(str::to_owned)
     };
     let mut parts = (Vec::new(), Vec::new());
@@ -254,6 +270,11 @@ pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Differe
         }
     }
     parts
+}
+
+/// A name without its quotes: an archive quotes every name within the name of a function or a cast, the inventory those that need it.
+fn bare(name: &str) -> String {
+    name.replace('"', "")
 }
 
 /// The kind that an archive's word stands for.
@@ -287,15 +308,13 @@ mod tests {
             missing("index", "s.i", "s.i", Some("s.\"T\"")),
             missing("index", "s.j", "s.j", Some("s.u")),
             missing("constraint", "k on s.u", "s.u k", Some("s.u")),
+            missing("function", "s.f(s.\"T\")", "s.f(s.\"T\")", None),
         ];
-        let left_out = [("TABLE", "s.T"), ("FK CONSTRAINT", "s.u k")].map(|(kind, name)| LeftOut {
-            kind: kind.into(),
-            name: name.into(),
-            reason: "It is excluded.".into(),
-        });
+        let left_out = [("TABLE", "s.T"), ("FK CONSTRAINT", "s.u k"), ("FUNCTION", "s.f(\"s\".\"T\")")]
+            .map(|(kind, name)| LeftOut { kind: kind.into(), name: name.into(), reason: "It is excluded.".into() });
         let (unexplained, explained) = explain(&differences, &left_out);
         assert_eq!(unexplained, [differences[2].clone()]);
-        assert_eq!(explained.len(), 3);
+        assert_eq!(explained.len(), 4);
     }
 
     #[test]

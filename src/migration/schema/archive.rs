@@ -42,6 +42,9 @@ pub struct Archive {
     pub post_data: Vec<Entry>,
 }
 
+/// What is left out whatever the target is.
+const NEVER: [&str; 4] = ["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"];
+
 /// The file names in the state directory.
 const ARCHIVE_FILE: &str = "schema.dump";
 
@@ -90,6 +93,8 @@ pub async fn dump(
             "--lock-wait-timeout=60000",
         ])
         .args(["--section=pre-data", "--section=post-data", "--exclude-schema=neon_migrate"])
+        // What is never carried over is not written either: a subscription holds a password.
+        .args(NEVER)
         .arg(format!("--snapshot={}", snapshot.0))
         .arg("--file")
         .arg(&partial);
@@ -126,28 +131,28 @@ fn says_lost(output: &Output) -> Option<String> {
 /// # Errors
 /// A pg_restore that cannot be run or fails, or a script that cannot be read.
 pub async fn read(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken) -> Result<Archive, Error> {
-    Ok(Archive {
-        pre_data: section(tools, keep, dir, cancel, "pre-data").await?,
-        post_data: section(tools, keep, dir, cancel, "post-data").await?,
-    })
+    let pre_data = section(tools, keep, dir, cancel, "pre-data");
+    let (pre_data, post_data) = tokio::try_join!(pre_data, section(tools, keep, dir, cancel, "post-data"))?;
+    Ok(Archive { pre_data, post_data })
 }
 
 async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
     let mut filter = vec![format!("--section={name}")];
-    filter.extend(["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"].map(str::to_owned));
+    filter.extend(NEVER.map(str::to_owned));
     if !keep.owners {
         filter.push("--no-owner".to_owned());
     }
     if !keep.grants {
         filter.push("--no-acl".to_owned());
     }
-    let list = restore(tools, dir, cancel, &filter, &["--list".to_owned()]).await?;
-    let list = script::parse_list(&String::from_utf8_lossy(&list.stdout));
 
-    // The script stays in the state directory for whoever asks what was run. It holds definitions only: no rows, no secrets.
+    // The script stays in the state directory for whoever asks what was run. It holds definitions only, no rows; but those of
+    // user mappings may hold passwords, so it goes when the migration ends, and nobody else may read it.
     let file = dir.join(format!("{name}.sql"));
     let write = ["--verbose".to_owned(), "--file".to_owned(), file.to_string_lossy().into_owned()];
-    restore(tools, dir, cancel, &filter, &write).await?;
+    let list = ["--list".to_owned()];
+    let (list, _) = tokio::try_join!(restore(tools, dir, cancel, &filter, &list), restore(tools, dir, cancel, &filter, &write))?;
+    let list = script::parse_list(&String::from_utf8_lossy(&list.stdout));
     let read = std::fs::read(&file).map_err(|error| Error::File { doing: "reading pg_restore's script".to_owned(), error })?;
     let script = String::from_utf8(read).map_err(|_| {
         Report::new("schema-encoding", Exit::Source, "The source's schema holds names or texts that are not valid UTF-8.")
