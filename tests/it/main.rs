@@ -8,6 +8,7 @@ mod bad_input;
 mod bridge;
 mod connect;
 mod crash;
+mod faults;
 mod guide;
 mod house;
 mod inventory;
