@@ -147,6 +147,11 @@ pub fn note_refused(dump_id: u32, reason: &str) -> String {
     format!("insert into neon_migrate.entry (dump_id, refused) values ({dump_id}, {})", literal(reason))
 }
 
+/// The statement that forgets all refusals.
+pub fn forget_refused() -> String {
+    "delete from neon_migrate.entry where refused is not null".to_owned()
+}
+
 /// The statement that notes parts as committed.
 pub fn note_parts(parts: &[(Oid, u32, Part)]) -> String {
     let value =

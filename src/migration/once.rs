@@ -117,6 +117,14 @@ struct Prepared {
     compared: Catalog,
 }
 
+/// What the source's catalogs say.
+struct Catalogs {
+    tables: Vec<Table>,
+    indexes: Vec<Index>,
+    foreign_keys: Vec<ForeignKey>,
+    compared: Catalog,
+}
+
 struct Schema {
     prepared: Prepared,
     snapshot: Option<Snapshot>,
@@ -179,9 +187,15 @@ impl Once<'_> {
     /// Reads the source's schema and creates what must be there before the rows. Nothing for a dry run, which ends here.
     async fn schema(&self, tools: &Tools, ledger: &mut Ledger) -> Result<Option<Schema>, Error> {
         let dir = self.cx.dir();
-        let snapshot = if archive::exists(dir) { None } else { Some(self.dump(tools).await?) };
-        let archive = archive::read(tools, self.request.keep, dir, self.cx.cancel()).await?;
-        let mut prepared = self.prepare(archive, snapshot.as_ref()).await?;
+        let snapshot = if archive::exists(dir) { None } else { Some(Snapshot::take(&self.request.source).await?) };
+        let archive = async {
+            if let Some(snapshot) = &snapshot {
+                self.dump(tools, snapshot).await?;
+            }
+            archive::read(tools, self.request.keep, dir, self.cx.cancel()).await
+        };
+        let (archive, catalogs) = tokio::try_join!(archive, self.catalogs(snapshot.as_ref()))?;
+        let mut prepared = self.prepare(archive, catalogs)?;
         self.tell_left_out(&prepared.left_out).await?;
         if self.request.dry_run {
             archive::remove(dir)?;
@@ -204,9 +218,8 @@ impl Once<'_> {
         Ok(())
     }
 
-    /// Takes a snapshot and has pg_dump write the schema that it shows.
-    async fn dump(&self, tools: &Tools) -> Result<Snapshot, Error> {
-        let snapshot = Snapshot::take(&self.request.source).await?;
+    /// Has pg_dump write the schema that a snapshot shows.
+    async fn dump(&self, tools: &Tools, snapshot: &Snapshot) -> Result<(), Error> {
         let work = async {
             let info = self.request.source.info().clone();
             let bridge = Bridge::start(info, self.cx.dir(), self.cx.cancel().clone())
@@ -216,20 +229,27 @@ impl Once<'_> {
         };
         self.cx.step("schema.dump", Phase::Schema, "Reading the source's schema with pg_dump", work).await?;
         crash::point("schema.dumped");
-        Ok(snapshot)
+        Ok(())
     }
 
-    /// Reads the source's catalogs, and decides what is left out.
-    async fn prepare(&self, archive: Archive, snapshot: Option<&Snapshot>) -> Result<Prepared, Error> {
+    /// Reads the source's catalogs.
+    async fn catalogs(&self, snapshot: Option<&Snapshot>) -> Result<Catalogs, Error> {
         let source = match snapshot {
             Some(snapshot) => self.request.source.sql_in(&snapshot.id).await?,
             None => self.request.source.sql().await?,
         };
         let failed = |error| Side::Source.failed("reading the catalogs", error);
-        let tables = catalog::tables(&source).await.map_err(failed)?;
-        let indexes = catalog::indexes(&source).await.map_err(failed)?;
-        let foreign_keys = catalog::foreign_keys(&source).await.map_err(failed)?;
-        let compared = Catalog::load(&source).await.map_err(failed)?;
+        Ok(Catalogs {
+            tables: catalog::tables(&source).await.map_err(failed)?,
+            indexes: catalog::indexes(&source).await.map_err(failed)?,
+            foreign_keys: catalog::foreign_keys(&source).await.map_err(failed)?,
+            compared: Catalog::load(&source).await.map_err(failed)?,
+        })
+    }
+
+    /// Decides what is left out.
+    fn prepare(&self, archive: Archive, catalogs: Catalogs) -> Result<Prepared, Error> {
+        let Catalogs { tables, indexes, foreign_keys, compared } = catalogs;
         let unwanted = self.unwanted(&compared);
         let entries: Vec<&Entry> = archive.pre_data.iter().chain(&archive.post_data).collect();
         let left_out = filter::left_out(&entries, &unwanted);
@@ -287,8 +307,8 @@ impl Once<'_> {
                 }
             }
             crash::point("schema.ledger-created");
-            let restored = restore::create(&mut conn, &entries, &ledger.entries, &|_| crash::point("schema.batch")).await?;
             conn.close().await;
+            let restored = restore::create_all(&self.request.target, self.request.jobs, &entries, &ledger.entries).await?;
             for entry in &entries {
                 if let Some(reason) = restored.refused.get(&entry.dump_id) {
                     let (kind, name, reason) = (entry.kind.clone(), entry.name.clone(), reason.clone());

@@ -182,7 +182,7 @@ impl Post<'_> {
         futures_util::future::try_join_all(workers).await.map(drop)
     }
 
-    async fn validate<'e>(&self, queue: Arc<Mutex<VecDeque<&'e Entry>>>) -> Result<(), Error> {
+    async fn validate(&self, queue: Arc<Mutex<VecDeque<&Entry>>>) -> Result<(), Error> {
         let mut conn = None;
         loop {
             let Some(entry) = super::copy::lock(&queue).pop_front() else { return Ok(()) };

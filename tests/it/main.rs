@@ -5,7 +5,9 @@
 mod support;
 
 mod bridge;
+mod choices;
 mod connect;
+mod fidelity;
 mod house;
 mod inventory;
 mod matrix;

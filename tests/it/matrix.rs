@@ -31,7 +31,8 @@ async fn pair(from: u32, to: u32) {
     assert_clean(&migrate::copy(&source, &target, &[]).await.expect_code(0));
     // Cut into ranges, and compared as text.
     let target = new.neon_shaped_target("shop_in_parts").await;
-    let told = migrate::copy(&source, &target, &["--split-above", "64kB", "--verify", "strict", "--jobs", "3"]).await.expect_code(0);
+    let told =
+        migrate::copy(&source, &target, &["--split-above", "64kB", "--verify", "strict", "--jobs", "3"]).await.expect_code(0);
     assert_clean(&told);
     migrate::verify(&source, &target, &[]).await.expect_code(0);
 

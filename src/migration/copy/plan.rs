@@ -85,7 +85,7 @@ pub fn groups(tables: &[Table], wanted: &[usize], split_bytes: u64, jobs: u32) -
 }
 
 fn ranges(table: &Table, split_bytes: u64, jobs: u32) -> Vec<CtidRange> {
-    let can_split = table.access_method == "heap" && table.config_condition.is_none();
+    let can_split = table.access_method == "heap" && table.config_condition.is_none() && !table.is_root;
     let parts = if can_split { table.table_bytes / split_bytes.max(PAGE_BYTES) } else { 1 };
     let parts = u32::try_from(parts).unwrap_or(u32::MAX).clamp(1, jobs.max(1) * 2);
     CtidRange::cut(table.heap_bytes / PAGE_BYTES, parts)
@@ -99,6 +99,7 @@ pub fn copy_out(table: &Table, range: CtidRange) -> String {
         Some(condition) => {
             format!("copy (select {} from {} {condition}) to stdout with ({format})", select_list(table), table.name)
         }
+        None if table.is_root => format!("copy (select {} from {}) to stdout with ({format})", select_list(table), table.name),
         None if whole => format!("copy {}{} to stdout with ({format})", table.name, column_list(table)),
         None => {
             format!(
@@ -146,6 +147,7 @@ mod tests {
             name: QualifiedName::new("s", "t"),
             unlogged: false,
             is_partition: false,
+            is_root: false,
             heap_bytes: bytes,
             table_bytes: bytes,
             rows_estimate: 0,

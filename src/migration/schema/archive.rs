@@ -112,10 +112,9 @@ pub async fn dump(
 /// # Errors
 /// A pg_restore that cannot be run or fails, or a script that cannot be read.
 pub async fn read(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken) -> Result<Archive, Error> {
-    Ok(Archive {
-        pre_data: section(tools, keep, dir, cancel, "pre-data").await?,
-        post_data: section(tools, keep, dir, cancel, "post-data").await?,
-    })
+    let pre_data = section(tools, keep, dir, cancel, "pre-data");
+    let (pre_data, post_data) = tokio::try_join!(pre_data, section(tools, keep, dir, cancel, "post-data"))?;
+    Ok(Archive { pre_data, post_data })
 }
 
 async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
@@ -127,14 +126,14 @@ async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationTok
     if !keep.grants {
         filter.push("--no-acl".to_owned());
     }
-    let list = restore(tools, dir, cancel, &filter, &["--list".to_owned()]).await?;
-    let list = script::parse_list(&String::from_utf8_lossy(&list.stdout));
 
     // The script stays in the state directory for whoever asks what was run. It holds definitions only, no rows; but those of
     // user mappings may hold passwords, so it goes when the migration ends, and nobody else may read it.
     let file = dir.join(format!("{name}.sql"));
     let write = ["--verbose".to_owned(), "--file".to_owned(), file.to_string_lossy().into_owned()];
-    restore(tools, dir, cancel, &filter, &write).await?;
+    let list = ["--list".to_owned()];
+    let (list, _) = tokio::try_join!(restore(tools, dir, cancel, &filter, &list), restore(tools, dir, cancel, &filter, &write))?;
+    let list = script::parse_list(&String::from_utf8_lossy(&list.stdout));
     let read = std::fs::read(&file).map_err(|error| Error::File { doing: "reading pg_restore's script".to_owned(), error })?;
     let script = String::from_utf8(read).map_err(|_| {
         Report::new("schema-encoding", Exit::Source, "The source's schema holds names or texts that are not valid UTF-8.")

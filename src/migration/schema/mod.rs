@@ -4,3 +4,4 @@ pub mod archive;
 pub mod filter;
 pub mod restore;
 pub mod script;
+pub mod stages;

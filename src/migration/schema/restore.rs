@@ -5,10 +5,14 @@
 //! server's words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::filter;
 use super::script::Entry;
+use super::stages::{Stages, stages};
+use crate::engine::crash;
 use crate::engine::report::{Exit, Report};
+use crate::migration::ends::Target;
 use crate::migration::error::{Error, Side};
 use crate::migration::ledger;
 use crate::pg::error::{PgError, ServerError};
@@ -35,7 +39,7 @@ pub struct Restored {
 /// Creates `entries` in their order, but for those in `done`. `told` hears of the entries of each transaction that was committed.
 ///
 /// # Errors
-/// A failure of the target, or an entry that cannot be done without.
+/// A failure of the target.
 pub async fn create(
     conn: &mut Conn,
     entries: &[&Entry],
@@ -58,8 +62,80 @@ pub async fn create(
             Err(error) => return Err(Side::Target.failed("creating the schema", error)),
         }
     }
-    stop_if_essential(entries, &restored.refused)?;
     Ok(restored)
+}
+
+/// Creates all entries, tables side by side on up to `jobs` connections.
+///
+/// # Errors
+/// A failure of the target, or entries that cannot be done without. Refusals are then forgotten, so that they are tried again in the next run.
+pub async fn create_all(target: &Target, jobs: u32, entries: &[&Entry], done: &BTreeSet<u32>) -> Result<Restored, Error> {
+    let Stages { first, sets, last } = stages(entries);
+    let mut conn = target.wire().await?;
+    let told = |_: &[u32]| crash::point("schema.batch");
+    let mut restored = create(&mut conn, &first, done, &told).await?;
+    let lost = with_dependents(entries, &restored.refused);
+    let is_open = |entry: &&Entry| !done.contains(&entry.dump_id) && !lost.contains_key(&entry.dump_id);
+    let open_sets = sets.into_iter().map(|set| set.into_iter().filter(is_open).collect());
+    let queue: Mutex<Vec<Vec<&Entry>>> = Mutex::new(bundles(open_sets));
+    let bundles = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let workers = (0..bundles.min(jobs.max(1) as usize)).map(|_| async {
+        let mut conn = target.wire().await?;
+        let mut refused = BTreeMap::new();
+        loop {
+            let bundle = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(bundle) = bundle else { break };
+            refused.extend(create(&mut conn, &bundle, done, &told).await?.refused);
+        }
+        conn.close().await;
+        Ok::<_, Error>(refused)
+    });
+    for refused in futures_util::future::try_join_all(workers).await? {
+        restored.refused.extend(refused);
+    }
+    let lost = with_dependents(entries, &restored.refused);
+    let last: Vec<&Entry> = last.into_iter().filter(|entry| !lost.contains_key(&entry.dump_id)).collect();
+    restored.refused.extend(create(&mut conn, &last, done, &told).await?.refused);
+
+    let lost = with_dependents(entries, &restored.refused);
+    let essential = stop_if_essential(entries, &lost);
+    let notes: Vec<String> = match &essential {
+        Ok(()) => lost
+            .iter()
+            .filter(|(id, _)| !restored.refused.contains_key(id))
+            .map(|(id, why)| ledger::note_refused(*id, why))
+            .collect(),
+        Err(_) => vec![ledger::forget_refused()],
+    };
+    if !notes.is_empty() {
+        conn.query(&notes.join("; ")).await.map_err(|error| Side::Target.failed("noting what was refused", error))?;
+    }
+    conn.close().await;
+    essential.map(|()| Restored { refused: lost })
+}
+
+/// What was refused, and all that needs it.
+fn with_dependents(entries: &[&Entry], refused: &BTreeMap<u32, String>) -> BTreeMap<u32, String> {
+    let mut reasons = refused.clone();
+    filter::cascade(entries, &mut reasons);
+    reasons
+}
+
+/// Puts sets together until each bundle is worth a few transactions, the largest last, which is taken first.
+fn bundles<'a>(sets: impl Iterator<Item = Vec<&'a Entry>>) -> Vec<Vec<&'a Entry>> {
+    let mut bundles: Vec<Vec<&Entry>> = Vec::new();
+    let mut open: Vec<&Entry> = Vec::new();
+    for set in sets {
+        open.extend(set);
+        if open.len() >= BATCH_ENTRIES_MAX {
+            bundles.push(std::mem::take(&mut open));
+        }
+    }
+    if !open.is_empty() {
+        bundles.push(open);
+    }
+    bundles.sort_by_key(Vec::len);
+    bundles
 }
 
 fn ids(entries: &[&Entry]) -> Vec<u32> {
@@ -136,7 +212,8 @@ async fn leave_out(
     let mut reasons = refused;
     filter::cascade(&known, &mut reasons);
     rest.retain(|entry| !reasons.contains_key(&entry.dump_id));
-    let notes: Vec<String> = reasons.iter().map(|(id, reason)| ledger::note_refused(*id, reason)).collect();
+    let new = reasons.iter().filter(|(id, _)| !restored.refused.contains_key(id));
+    let notes: Vec<String> = new.map(|(id, reason)| ledger::note_refused(*id, reason)).collect();
     conn.query(&notes.join("; ")).await.map_err(|error| Side::Target.failed("noting what was refused", error))?;
     restored.refused.extend(reasons);
     Ok(())
