@@ -52,7 +52,7 @@ pub struct Talk {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more; twice for the details of each connection
+    /// Say more, in plain lines; twice for the details of each connection
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
@@ -92,7 +92,7 @@ pub enum Command {
     /// copies the rows of one consistent moment, builds indexes and constraints, and compares both sides. The source may be in use
     /// meanwhile; it is only read.
     ///
-    /// If it is interrupted, even by a power cut, the same command with --resume goes on where it was.
+    /// If it is interrupted, even by a power cut, the same command goes on where it was: what is finished is not done again.
     Copy(Box<CopyArgs>),
     /// Compares two databases that nobody writes to, table by table
     ///
@@ -163,8 +163,8 @@ Examples:
   One schema without its log tables, with 8 jobs:
     neon-migrate copy --include shop --exclude 'shop.log_*' --jobs 8
 
-  Go on after an interruption; or begin anew in a database whose content may go:
-    neon-migrate copy --resume
+  Go on after an interruption: the same command. Or begin anew in a database whose content may go:
+    neon-migrate copy
     neon-migrate copy --replace-target=shop")]
 pub struct CopyArgs {
     /// The two databases.
@@ -188,7 +188,7 @@ pub struct CopyArgs {
     #[arg(long, value_name = "SIZE", help_heading = "How to go about it")]
     pub split_above: Option<Size>,
 
-    /// Go on with an interrupted migration to this target
+    /// Insist that there is an interrupted migration to go on with; without it the same command goes on just so
     #[arg(long, conflicts_with_all = ["replace_target", "dry_run"], help_heading = "How to go about it")]
     pub resume: bool,
 

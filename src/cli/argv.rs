@@ -48,6 +48,12 @@ pub fn password_was_seen() -> bool {
     std::env::var_os(SEEN_VARIABLE).is_some()
 }
 
+/// Whether a command line that was not understood asks for JSON, so that its error is told that way too.
+pub fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<OsString> = arguments.collect();
+    words.iter().any(|word| word == "--output=json") || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+}
+
 fn without_passwords(given: Vec<OsString>) -> Option<Moved> {
     let mut moved = Moved { arguments: Vec::new(), variables: Vec::new() };
     let mut given = given.into_iter().peekable();
@@ -74,7 +80,7 @@ fn without_passwords(given: Vec<OsString>) -> Option<Moved> {
 
 /// Whether a connection string holds a password: in the user part of a URI, as one of its parameters, or as `password=` or
 /// `sslpassword=`.
-fn holds_password(value: &OsStr) -> bool {
+pub fn holds_password(value: &OsStr) -> bool {
     let text = value.to_string_lossy();
     if text.to_ascii_lowercase().contains("password") {
         return true;

@@ -1,14 +1,17 @@
 //! `neon-migrate copy`.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use super::args::{ConnectionString, CopyArgs, Talk, Verify};
-use super::{exit, render};
+use super::{exit, log, render};
 use crate::engine::event::EventKind;
+use crate::engine::journal::{self, History};
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;
 use crate::engine::step::Cx;
+use crate::engine::view::View;
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::{Error, Side};
 use crate::migration::ledger::{self, Found};
@@ -46,7 +49,10 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
     let dir = state::migration_dir(&root, &identity(&looked.facts.source), &identity(&looked.facts.target));
     let migration = dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let ours = is_ours(&target, &migration).await?;
-    if ours {
+    let content = looked.facts.target_content.as_ref();
+    let holds_all = content.is_some_and(|content| content.objects_total > 0 && !content.own_schema);
+    let all_but_ended = holds_all && args.replace_target.is_none() && once::is_all_but_ended(&history(&dir)?);
+    if ours || all_but_ended {
         // Whether the target is ours was just looked at, and is not to be guessed from what it holds.
         looked.findings.retain(|finding| !matches!(finding.code.as_str(), "I1" | "I4"));
     } else if args.resume {
@@ -57,6 +63,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         None => false,
     };
     let cx = Cx::open(&dir).await?;
+    log::open(cx.dir());
     let _signals = exit::handle_signals(&cx)
         .map_err(|error| Report::new("internal", Exit::Bug, "Signals cannot be handled.").with_cause(format!("{error}.")))?;
     let renderer = render::start(&cx, talk)?;
@@ -72,7 +79,9 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         dry_run: args.dry_run,
         replace_target,
     };
-    let result = work(&cx, &request, &looked).await;
+    let work = work(&cx, &request, &looked, Standing { all_but_ended, is_resumed: ours && !replace_target });
+    // Whatever is being waited for: who asks twice to stop is not made to wait for it.
+    let result = cx.cancel().run_until_cancelled(work).await.unwrap_or(Err(Error::Interrupted));
     let (exit, report) = match result {
         Ok(()) => once::exit(&cx.view()?),
         Err(error) => {
@@ -85,8 +94,21 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
     Ok(exit)
 }
 
+/// Where an earlier run of the same migration stands.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// It did everything, and was killed before it could say so.
+    all_but_ended: bool,
+    /// It left something to go on with.
+    is_resumed: bool,
+}
+
 /// Tells what was found, and runs the copy if nothing stands in its way.
-async fn work(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Error> {
+async fn work(cx: &Cx, request: &Request, looked: &Preflight, standing: Standing) -> Result<(), Error> {
+    let blocked = looked.refusal();
+    if !standing.is_resumed && !standing.all_but_ended && blocked.is_none() {
+        cx.begin_anew().await?;
+    }
     cx.emit(EventKind::RunStarted {
         command: "copy".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -95,25 +117,40 @@ async fn work(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Erro
         target: request.target.info().label(),
     })
     .await?;
-    if request.replace_target {
-        cx.begin_anew().await?;
-    }
     cx.phase(Phase::Preflight, async {
         for finding in &looked.findings {
             cx.emit(EventKind::FindingRaised { finding: finding.clone() }).await?;
         }
-        looked.refusal().map_or(Ok(()), |report| Err(Error::from(report)))
+        blocked.map_or(Ok(()), |report| Err(Error::from(report)))
     })
     .await?;
+    if standing.all_but_ended {
+        let message = "An earlier run did everything, and was killed before it could say so.".to_owned();
+        cx.emit(EventKind::Notice { message, warning: false }).await?;
+        return once::end(cx, request, looked).await;
+    }
     once::run(cx, request, looked).await
+}
+
+/// What earlier runs of the migration in `dir` did.
+fn history(dir: &Path) -> Result<View, Report> {
+    let mut view = View::default();
+    if dir.join(journal::FILE).exists() {
+        History::open(dir)?.read(|event| view.apply(&event))?;
+    }
+    Ok(view)
 }
 
 /// Parses a connection string, and says what in it was passed over.
 pub(super) fn parse(text: &ConnectionString, side: Side) -> Result<Conninfo, Report> {
     let info = Conninfo::parse(text.expose(), &Environment::of_process()).map_err(|error| {
-        Report::new(error.code(), Exit::Usage, format!("The {}'s connection string cannot be used.", side.name()))
-            .with_cause(error.to_string())
-            .with_fix("See neon-migrate copy --help for the forms that are understood.")
+        let text = error.to_string();
+        let text = ["The connection string could not be read: ", "The connection string could not be used: "]
+            .iter()
+            .find_map(|prefix| text.strip_prefix(prefix))
+            .map_or_else(|| in_a_sentence(&text), str::to_owned);
+        Report::new(error.code(), Exit::Usage, format!("The {}'s connection string cannot be used: {text}", side.name()))
+            .with_fix("Mend it; these are the forms that are understood:\n  postgresql://user@host:5432/database?sslmode=require\n  'host=… port=5432 user=… dbname=… sslmode=require'\n  service=name")
     })?;
     for notice in info.notices() {
         anstream::eprintln!("{}: {notice}", side.name());
@@ -123,7 +160,12 @@ pub(super) fn parse(text: &ConnectionString, side: Side) -> Result<Conninfo, Rep
 
 /// Connects to both ends, twice each, and looks at them.
 pub(super) async fn look(source: &Source, target: &Target, options: &preflight::Options) -> Result<Preflight, Report> {
-    let sessions = async { tokio::try_join!(source.sql(), source.sql(), target.sql(), target.sql()) };
+    // One after the other: a wrong password is tried once, and no account gets locked for it.
+    let sessions = async {
+        let (source_first, target_first) = tokio::try_join!(source.sql(), target.sql())?;
+        let (source_second, target_second) = tokio::try_join!(source.sql(), target.sql())?;
+        Ok((source_first, source_second, target_first, target_second))
+    };
     let (source_first, source_second, target_first, target_second) = sessions.await.map_err(not_begun)?;
     let (source_hint, target_hint) = (source.info().is_pooled_hint(), target.info().is_pooled_hint());
     let source_end = End { client: &source_first, second: Some(&source_second), pooled: source_hint.as_ref() };
@@ -131,16 +173,34 @@ pub(super) async fn look(source: &Source, target: &Target, options: &preflight::
     preflight::run(source_end, target_end, options).await.map_err(|failure| failure.report())
 }
 
+/// What calms a person whose command did not even begin.
+const NOTHING_WRITTEN: &str = "Nothing was written.";
+
+/// A sentence as the second half of another one.
+fn in_a_sentence(sentence: &str) -> String {
+    let first = sentence.split(' ').next().unwrap_or_default();
+    // The name of a host or a user stays as it is.
+    if matches!(first, "The" | "There" | "Nothing" | "What" | "User" | "No" | "None") {
+        let (head, tail) = sentence.split_at(1);
+        head.to_lowercase() + tail
+    } else {
+        sentence.to_owned()
+    }
+}
+
 /// A failure before anything was done is that side's, not a pause.
 pub(super) fn not_begun(error: Error) -> Report {
     let mut report = error.report();
-    if let Error::Pg { side, error, .. } = &error {
+    if let Error::Pg { side, doing, error } = &error {
         report.exit = if *side == Side::Source { Exit::Source } else { Exit::Target };
         if let PgError::Connect(dial) = error {
             report.code = dial.code().to_owned();
-            report.message = format!("The {} cannot be used.", side.name());
-            report.causes = vec![dial.to_string()];
-            report.fix = Some("Nothing was written. Mend this and run the same command again.".to_owned());
+            report.message = format!("The {} cannot be connected to: {}", side.name(), in_a_sentence(dial.what()));
+            report.causes = Vec::new();
+            report.fix = Some(format!("{NOTHING_WRITTEN} {}", dial.fix()));
+        } else {
+            report.message = format!("The {} could not be looked at: {doing} failed.", side.name());
+            report.fix = Some(format!("{NOTHING_WRITTEN} See that the server is up and answers, then run the same command again."));
         }
     }
     report
@@ -194,7 +254,7 @@ fn nothing_to_resume(database: &str) -> Report {
         Exit::Blockers,
         format!("The target {database} holds no unfinished migration from this source."),
     )
-    .with_fix("Leave --resume out to begin one. A migration that was begun on another machine can only be resumed there.")
+    .with_fix("Leave --resume out to begin one. A migration that was begun on another machine, or with another --state-dir, goes on only from there.")
 }
 
 /// The default number of jobs on this machine.

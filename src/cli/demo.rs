@@ -45,7 +45,7 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
 
 fn not_connected(error: PgError) -> Report {
     match error {
-        PgError::Connect(error) => Report::new(error.code(), Exit::Source, error.to_string()),
+        PgError::Connect(error) => Report::new(error.code(), Exit::Source, error.what()).with_fix(error.fix()),
         error => Report::new("source-lost", Exit::Source, "The database could not be used.").with_cause(format!("{error}.")),
     }
 }

@@ -30,7 +30,7 @@ pub fn handle_signals(cx: &Cx) -> std::io::Result<SignalGuard> {
                 std::process::exit(i32::from(Exit::Interrupted.code()));
             } else if cx.stop().is_cancelled() {
                 cx.cancel().cancel();
-                "Stopping at once: connections are dropped. Run the same command again, with `--resume`, to go on."
+                "Stopping at once: connections are dropped. The same command goes on from here."
             } else {
                 cx.stop().cancel();
                 "Stopping at the next safe point; what is finished is kept. Press Ctrl-C again to stop at once."

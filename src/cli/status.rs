@@ -20,16 +20,14 @@ use super::render::{self, Screen, certificate, report, term};
 /// How often `--follow` looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Runs the command. What it could not do is printed.
-pub fn run(args: &StatusArgs, talk: &Talk) -> Exit {
-    let shown = find(args).and_then(|dir| if args.follow { follow(&dir, Screen::new(talk)) } else { show(&dir, talk.output) });
-    match shown {
-        Ok(()) => Exit::Done,
-        Err(report) => {
-            render::print_report(&report);
-            report.exit
-        }
-    }
+/// Runs the command.
+///
+/// # Errors
+/// There is no such migration, or its journal cannot be read.
+pub fn run(args: &StatusArgs, talk: &Talk) -> Result<Exit, Report> {
+    let dir = find(args)?;
+    if args.follow { follow(&dir, Screen::new(talk)) } else { show(&dir, talk.output) }?;
+    Ok(Exit::Done)
 }
 
 /// The directory of the migration that is asked for.
@@ -146,8 +144,7 @@ fn state_line(view: &View, owner: Owner, now: Timestamp) -> Vec<Line> {
     };
     let command = view.run.as_ref().map_or("copy", |run| run.command.as_str());
     let line = Line::new("  ");
-    let resume = if command == "copy" { ", with --resume" } else { "" };
-    let again = format!("  To go on: run the same `neon-migrate {command}` command again{resume}.");
+    let again = format!("  To go on: run the same `neon-migrate {command}` command again.");
     match (owner, &view.ended) {
         (Owner::Process(pid), _) => {
             let pid = pid.map_or_else(String::new, |pid| format!(" by the process with pid {pid}"));

@@ -2,7 +2,7 @@
 
 use super::args::{Talk, VerifyArgs};
 use super::copy::{default_jobs, look, method, not_begun, parse};
-use super::{exit, render};
+use super::{exit, log, render};
 use crate::engine::event::EventKind;
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
@@ -39,6 +39,7 @@ pub async fn run(args: VerifyArgs, talk: &Talk) -> Result<Exit, Report> {
     let (from, to) = (source.info().label(), target.info().label());
     let dir = state::migration_dir(&root, &format!("verify {from}"), &to);
     let cx = Cx::open(&dir).await?;
+    log::open(cx.dir());
     let _signals = exit::handle_signals(&cx)
         .map_err(|error| Report::new("internal", Exit::Bug, "Signals cannot be handled.").with_cause(format!("{error}.")))?;
     let renderer = render::start(&cx, talk)?;
@@ -104,6 +105,7 @@ impl Work<'_> {
                 objects: compared.objects,
                 differences: settled.unexplained,
                 explained: settled.explained,
+                not_compared: compared.not_compared,
             })
             .await?;
         Ok(())

@@ -39,5 +39,5 @@ impl Cancel {
 /// What a person is told about a run that was stopped on request.
 pub fn interrupted() -> Report {
     Report::new("interrupted", Exit::Interrupted, "The run was stopped on request; what it has finished is kept.")
-        .with_fix("Run the same command again, with `--resume`, to go on from here.")
+        .with_fix("Run the same command again: it goes on from here.")
 }

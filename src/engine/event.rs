@@ -123,7 +123,7 @@ pub enum EventKind {
         /// The target without secrets.
         target: String,
     },
-    /// The target was emptied: nothing that was done before counts, in this run or an earlier one.
+    /// A migration begins, or begins again: nothing that earlier runs did counts. Comes before `RunStarted`.
     BegunAnew,
     /// A phase began.
     PhaseStarted {
@@ -246,6 +246,9 @@ pub enum EventKind {
         differences: Vec<String>,
         /// The differences that were announced beforehand, each a sentence with its reason.
         explained: Vec<String>,
+        /// What was not compared, each a sentence with its reason.
+        #[serde(default)]
+        not_compared: Vec<String>,
     },
     /// Something that people should read, and that is no error.
     Notice {

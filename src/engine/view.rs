@@ -223,6 +223,8 @@ pub struct Inventory {
     pub differences: Vec<String>,
     /// The differences that were announced, with their reasons.
     pub explained: Vec<String>,
+    /// What was not compared, with the reasons.
+    pub not_compared: Vec<String>,
 }
 
 /// Something that people should read.
@@ -364,19 +366,10 @@ impl View {
         self.progress = None;
     }
 
-    /// Forgets all work; what this run has looked at stays.
+    /// Forgets everything: what is begun next is a first run.
     fn begin_anew(&mut self) {
         let before = std::mem::take(self);
-        *self = View {
-            index: before.index,
-            at: before.at,
-            run: before.run,
-            runs: before.runs.min(1),
-            phases: before.phases.into_iter().filter(|phase| phase.phase == Phase::Preflight).collect(),
-            findings: before.findings,
-            notices: before.notices,
-            ..View::default()
-        };
+        *self = View { index: before.index, at: before.at, ..View::default() };
     }
 
     fn close_open(&mut self, state: State) {
@@ -447,9 +440,9 @@ impl View {
                 self.left_out.push(LeftOut { kind: kind.clone(), name: name.clone(), reason: reason.clone() });
             }
             EventKind::TableVerified { result } => self.verified(result),
-            EventKind::InventoryCompared { objects, differences, explained } => {
-                self.inventory =
-                    Some(Inventory { objects: *objects, differences: differences.clone(), explained: explained.clone() });
+            EventKind::InventoryCompared { objects, differences, explained, not_compared } => {
+                let (differences, explained) = (differences.clone(), explained.clone());
+                self.inventory = Some(Inventory { objects: *objects, differences, explained, not_compared: not_compared.clone() });
             }
             EventKind::Notice { message, warning } => {
                 if self.notices.len() == NOTICES_MAX {

@@ -53,6 +53,12 @@ pub enum Error {
         /// What was being done.
         doing: String,
     },
+    /// A table's rows are not in the snapshot any more.
+    #[error("a table was truncated or rewritten while {doing}")]
+    Rewritten {
+        /// What was being done.
+        doing: String,
+    },
     /// The person asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -99,7 +105,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Pg { error, .. } => error.is_transient(),
-            Error::SnapshotLost { .. } => true,
+            Error::SnapshotLost { .. } | Error::Rewritten { .. } => true,
             _ => false,
         }
     }
@@ -115,8 +121,14 @@ impl Error {
                 format!("The source's snapshot was lost while {doing}, because the connection that held it ended."),
             )
             .with_fix(GO_ON),
+            Error::Rewritten { doing } => Report::new(
+                "table-rewritten",
+                Exit::Paused,
+                format!("A table was truncated or rewritten on the source while {doing}; it is copied again in a new snapshot."),
+            )
+            .with_fix(format!("{GO_ON} Do not truncate, cluster, or vacuum full tables of the source meanwhile.")),
             Error::Interrupted => cancel::interrupted(),
-            Error::File { doing, error } => Report::new("state-file", Exit::Bug, format!("{} failed.", capitalised(doing)))
+            Error::File { doing, error } => Report::new("state-file", Exit::State, format!("{} failed.", capitalised(doing)))
                 .with_cause(format!("{}.", capitalised(&error.to_string())))
                 .with_fix(
                     "Check that the state directory is writable and that its disk has room, then run the same command again.",

@@ -4,14 +4,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod bridge;
 mod choices;
 mod connect;
+mod crash;
 mod fidelity;
+mod guide;
 mod house;
 mod inventory;
+mod layers;
 mod matrix;
 mod odd;
 mod preflight;
+mod secrets;
 mod usage;
 mod verify;

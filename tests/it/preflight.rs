@@ -272,7 +272,7 @@ async fn what_comes_with_a_database_does_not_count_as_content() {
         (finding.objects.as_slice(), finding.severity),
         (["table public.half_way".to_owned()].as_slice(), Severity::Blocker)
     );
-    assert!(finding.fix.as_ref().unwrap().contains("--resume"));
+    assert!(finding.fix.as_ref().unwrap().contains("neon-migrate copy --replace-target="));
 }
 
 #[tokio::test]

@@ -272,7 +272,7 @@ impl Cluster {
             }
             // The eighth line is the server's state: the same place where pg_ctl looks.
             let state = fs::read_to_string(&pid_file).ok()?;
-            (state.lines().nth(7)?.trim() == "ready").then_some(true)
+            matches!(state.lines().nth(7)?.trim(), "ready" | "standby").then_some(true)
         });
         let up = up.await;
         self.server = up.then_some(server);

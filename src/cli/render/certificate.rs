@@ -25,15 +25,15 @@ pub fn certificate(view: &View, width: usize) -> Vec<Line> {
     }
     let mut page = Page { lines: Vec::new(), width };
     page.lines.push(headline(view, ended.exit));
+    compared(&mut page, view);
+    inventory(&mut page, view);
+    left_out(&mut page, view);
+    copied(&mut page, view);
     page.row("Source", Line::new(&run.source));
     page.row("Target", Line::new(&run.target));
     if let Some(snapshot) = &view.snapshot {
         page.row("Snapshot", Line::new(format!("{}, taken {}", snapshot.lsn, moment(snapshot.taken_at))));
     }
-    copied(&mut page, view);
-    compared(&mut page, view);
-    inventory(&mut page, view);
-    left_out(&mut page, view);
     let runs = if view.runs > 1 { format!(" in {} runs", view.runs) } else { String::new() };
     page.row("Time", Line::new(format!("{}{runs}", duration(view.elapsed(ended.at)))));
     page.lines
@@ -69,19 +69,34 @@ impl Page {
     }
 }
 
+/// The answer to the question that the reader has: is everything there, and are the rows equal?
 fn headline(view: &View, exit: Exit) -> Line {
     let counts = view.verdict_counts();
-    let unexplained = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len());
+    let differences = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len());
+    let rows_equal = counts.total() > 0 && counts.matching == counts.total();
     let line = Line::default();
     match exit {
-        Exit::Done if counts.total() == 0 => line.add(Paint::Warn, "Done, and not compared."),
-        Exit::Done if counts.matching == counts.total() && unexplained == 0 => {
-            let line = line.add(Paint::Good, "Done, and all tables are equal.");
-            if view.left_out.is_empty() { line } else { line.text(" What was left out is named below.") }
+        Exit::Done if counts.total() == 0 => line.add(Paint::Warn, "Done; the rows were not compared."),
+        Exit::Done if rows_equal && view.left_out.is_empty() => {
+            line.add(Paint::Good, "Done. Everything is there, and all rows are equal.")
         }
-        Exit::Done => line.add(Paint::Warn, "Done, with something to know."),
+        Exit::Done if rows_equal => {
+            line.add(Paint::Good, "Done, and all rows are equal.").text(" What was left out is named below.")
+        }
+        Exit::Done => line.add(Paint::Warn, "Done, but not every table could be compared."),
+        Exit::Mismatch if counts.different > 0 => {
+            line.add(Paint::Bad, format!("Rows differ in {}.", count(counts.different, "table", "tables")))
+        }
+        Exit::Mismatch if rows_equal => {
+            let differ = if differences == 1 {
+                "1 object differs".to_owned()
+            } else {
+                format!("{} objects differ", number(differences as u64))
+            };
+            line.add(Paint::Warn, format!("All rows are equal, but {differ}."))
+        }
         Exit::Mismatch => line.add(Paint::Bad, "The two sides differ."),
-        Exit::Paused | Exit::Interrupted => line.add(Paint::Warn, "Stopped on the way."),
+        Exit::Paused | Exit::Interrupted => line.add(Paint::Warn, "Stopped on the way; what is finished is kept."),
         _ => line.add(Paint::Bad, "Failed."),
     }
 }
@@ -117,10 +132,9 @@ fn compared(page: &mut Page, view: &View) {
         return;
     }
     let rows: u64 = view.verdicts().filter(|result| result.verdict == Verdict::Match).map(|result| result.source_rows).sum();
-    let equal =
-        format!("{} of {} equal ({})", number(counts.matching), count(total, "table", "tables"), count(rows, "row", "rows"));
+    let equal = format!("{} of {} equal, {}", number(counts.matching), count(total, "table", "tables"), count(rows, "row", "rows"));
     let paint = if counts.matching == total { Paint::Good } else { Paint::Warn };
-    page.row("Compared", Line::default().add(paint, equal).text(methods(view)));
+    page.row("Rows", Line::default().add(paint, equal).text(methods(view)));
 
     let of = |verdict: Verdict| view.verdicts().filter(|result| result.verdict == verdict).collect::<Vec<_>>();
     let different = of(Verdict::Mismatch);
@@ -174,24 +188,25 @@ fn methods(view: &View) -> String {
             other => other.to_owned(),
         })
         .collect();
-    if words.is_empty() { String::new() } else { format!(", compared by {}", words.join(" and ")) }
+    if words.is_empty() { String::new() } else { format!(", by {}", words.join(" and ")) }
 }
 
 fn inventory(page: &mut Page, view: &View) {
     let Some(inventory) = &view.inventory else { return };
     let objects = count(inventory.objects, "object", "objects");
+    // What was left out has a row of its own.
+    let left_out = |sentence: &str| view.left_out.iter().any(|left| !left.reason.is_empty() && sentence.ends_with(&left.reason));
+    let known: Vec<&String> = inventory.explained.iter().filter(|sentence| !left_out(sentence)).collect();
     let line = match (inventory.differences.len(), inventory.explained.len()) {
         (0, 0) => Line::default().add(Paint::Good, format!("{objects}, all on the target")),
-        (0, explained) => Line::default()
-            .add(Paint::Good, format!("{objects}, nothing unexplained"))
-            .text(format!("; {}", count(explained as u64, "known difference", "known differences"))),
-        (unexplained, _) => {
-            Line::new(format!("{objects}, ")).add(Paint::Bad, count(unexplained as u64, "difference", "differences"))
-        }
+        (0, _) => Line::default().add(Paint::Good, format!("{objects}, all on the target but for what is named here")),
+        (1, _) => Line::new(format!("{objects}, ")).add(Paint::Bad, "1 differs"),
+        (differences, _) => Line::new(format!("{objects}, ")).add(Paint::Bad, format!("{} differ", number(differences as u64))),
     };
-    page.row("Inventory", line);
+    page.row("Objects", line);
     page.list(inventory.differences.iter().map(|sentence| (sentence.clone(), "")));
-    page.list(inventory.explained.iter().map(|sentence| (sentence.clone(), "")));
+    page.list(known.iter().map(|sentence| (sentence.to_string(), "")));
+    page.list(inventory.not_compared.iter().map(|sentence| (sentence.clone(), "")));
 }
 
 fn left_out(page: &mut Page, view: &View) {

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::engine::event::Event;
+use crate::engine::event::{Event, EventKind};
 use crate::engine::finding::Severity;
 use crate::engine::journal::Subscription;
 use crate::engine::phase::Phase;
@@ -27,7 +27,8 @@ use crate::engine::step::Cx;
 use crate::engine::view::View;
 
 use super::args::{Color, Output, Talk};
-use text::{Line, bytes, count, mean_rate, number};
+use super::log;
+use text::{Line, bytes, count, number};
 
 /// How often the live view is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
@@ -65,6 +66,7 @@ async fn render(mut view: View, mut events: Subscription, mut progress: watch::R
                 Ok(next) => {
                     for event in &next {
                         view.apply(event);
+                        log::event(event);
                         screen.event(event, &view);
                     }
                 }
@@ -96,7 +98,8 @@ impl Screen {
         match talk.output {
             Output::Json => Screen::Json(None),
             _ if talk.quiet => Screen::Quiet,
-            Output::Text if is_live() => {
+            // Live lines and records do not mix.
+            Output::Text if is_live() && talk.verbose == 0 => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
                 // The template is constant; if it were wrong, the default style would show the same message.
                 if let Ok(style) = ProgressStyle::with_template("{msg}") {
@@ -111,8 +114,12 @@ impl Screen {
     pub(super) fn event(&mut self, event: &Event, view: &View) {
         match self {
             Screen::Term(bar) => {
-                for line in term::lasting(event, view, term_width()) {
-                    bar.println(degrade(&line.to_string()));
+                let lasting = term::lasting(event, view, term_width());
+                if !lasting.is_empty() {
+                    // What is drawn again below the lasting lines must not be older than they are.
+                    bar.set_message(live(view));
+                    let lines: Vec<String> = lasting.iter().map(|line| degrade(&line.to_string())).collect();
+                    bar.println(lines.join("\n"));
                 }
             }
             Screen::Plain(plain) => print_err(&plain.event(event, view)),
@@ -125,11 +132,7 @@ impl Screen {
     pub(super) fn tick(&mut self, view: &View) {
         match self {
             Screen::Term(bar) => {
-                // One column is left free: a full line would make some terminals wrap.
-                let width = term_width().saturating_sub(1);
-                let lines = term::lines(view, Timestamp::now(), width);
-                let lines: Vec<String> = lines.iter().map(|line| degrade(&line.fit(width))).collect();
-                bar.set_message(lines.join("\n"));
+                bar.set_message(live(view));
                 bar.tick();
             }
             Screen::Plain(plain) => print_err(&plain.tick(view, Timestamp::now())),
@@ -172,6 +175,13 @@ impl Screen {
     }
 }
 
+/// The live lines. One column is left free: a full line would make some terminals wrap.
+fn live(view: &View) -> String {
+    let width = term_width().saturating_sub(1);
+    let lines = term::lines(view, Timestamp::now(), width);
+    lines.iter().map(|line| degrade(&line.fit(width))).collect::<Vec<_>>().join("\n")
+}
+
 /// Sets for the whole process when text is coloured; `NO_COLOR` and `CLICOLOR_FORCE` are obeyed where it is left open.
 pub fn set_color(color: Color) {
     let choice = match color {
@@ -192,11 +202,7 @@ pub fn phase_result(phase: Phase, view: &View) -> String {
         },
         Phase::Copy => {
             let (rows, size) = view.copied();
-            let tables = count(view.tables_copied() as u64, "table", "tables");
-            let speed = certificate::phase_time(view, phase).and_then(|time| mean_rate(size, time));
-            // The speed of a run that found work done would not be its own.
-            let speed = speed.filter(|_| view.runs <= 1).map_or_else(String::new, |speed| format!(", {speed}"));
-            format!("{tables}, {}, {}{speed}", count(rows, "row", "rows"), bytes(size))
+            format!("{}, {}", count(rows, "row", "rows"), bytes(size))
         }
         Phase::Index => count(view.builds.finished, "object", "objects"),
         Phase::Verify => {
@@ -231,6 +237,12 @@ pub fn print_err(lines: &[Line]) {
     for line in lines {
         let _ = writeln!(err, "{line}");
     }
+}
+
+/// Prints, as JSON, the end of a run that did not begin: there is no event before it, so it has the index 0.
+pub fn print_end(report: &Report) {
+    let kind = EventKind::RunFinished { exit: report.exit, report: Some(report.clone()) };
+    print_json(json::event_line(&Event { index: 0, at: Timestamp::now(), kind }));
 }
 
 pub(super) fn print_json(line: Result<String, serde_json::Error>) {

@@ -33,7 +33,7 @@ impl Plain {
     pub fn event(&mut self, event: &Event, view: &View) -> Vec<Line> {
         match &event.kind {
             EventKind::RunStarted { command, version, source, target, .. } => {
-                let verb = if view.runs > 1 { "goes on with" } else { "begins" };
+                let verb = if view.runs > 1 && !view.steps.is_empty() { "goes on with" } else { "begins" };
                 vec![Line::new(format!("neon-migrate {version} {verb} {command}: from {source} to {target}."))]
             }
             EventKind::PhaseStarted { phase } => vec![Line::default().add(Paint::Bold, format!("{}.", phase.title()))],
@@ -103,7 +103,9 @@ fn verified(result: &TableVerdict) -> Line {
 }
 
 fn finished(phase: Phase, view: &View) -> Line {
-    let took = super::certificate::phase_time(view, phase).map_or_else(String::new, |time| format!(" in {}", duration(time)));
+    let took = super::certificate::phase_time(view, phase)
+        .filter(|_| phase != Phase::Preflight)
+        .map_or_else(String::new, |time| format!(" in {}", duration(time)));
     let result = super::phase_result(phase, view);
     let result = if result.is_empty() { result } else { format!(": {result}") };
     Line::new(phase.title()).text(": ").add(Paint::Good, "done").text(format!("{took}{result}."))
@@ -127,7 +129,6 @@ pub fn common(kind: &EventKind, view: &View, width: usize) -> Vec<Line> {
             report::finding(finding, width.saturating_sub(2)).into_iter().map(|line| Line::new("  ").join(line)).collect()
         }
         EventKind::LeftOut { kind, name, reason } => said(Paint::Warn, "left out", &format!("{kind} {}: {reason}", clean(name))),
-        EventKind::BegunAnew => vec![Line::new("  The target was emptied; the migration begins anew.")],
         EventKind::Notice { message, warning: true } => said(Paint::Warn, "warning", message),
         EventKind::Notice { message, warning: false } => labelled((Paint::Plain, "  "), message, width),
         _ => Vec::new(),

@@ -3,16 +3,16 @@
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::Report;
 
-use super::text::{Line, Paint, count, labelled};
+use super::text::{Line, Paint, advice, headed, labelled, number};
 
 /// An error: what happened, why, what to do.
 pub fn report(report: &Report, width: usize) -> Vec<Line> {
-    let mut lines = labelled((Paint::Bad, &format!("error[{}]: ", report.code)), &report.message, width);
+    let mut lines = headed((Paint::Bad, &format!("error[{}]: ", report.code)), &report.message, width);
     for cause in &report.causes {
         lines.extend(labelled((Paint::Dim, "  because: "), cause, width));
     }
     if let Some(fix) = &report.fix {
-        lines.extend(labelled((Paint::Bold, "  help: "), fix, width));
+        lines.extend(advice("  help: ", fix, width));
     }
     lines
 }
@@ -25,7 +25,7 @@ pub fn finding(finding: &Finding, width: usize) -> Vec<Line> {
         Severity::Note => (Paint::Dim, "note"),
     };
     let head = format!("{word}[{}] {}: ", finding.code, finding.subject);
-    let mut lines = labelled((paint, &head), &finding.sentence, width);
+    let mut lines = headed((paint, &head), &finding.sentence, width);
     if finding.severity > Severity::Note && !finding.why.is_empty() {
         lines.extend(labelled((Paint::Dim, "  why: "), &finding.why, width));
     }
@@ -34,10 +34,10 @@ pub fn finding(finding: &Finding, width: usize) -> Vec<Line> {
     }
     let more = finding.objects_total.saturating_sub(finding.objects.len() as u64);
     if more > 0 {
-        lines.push(Line::new("    ").add(Paint::Dim, format!("and {}", count(more, "more", "more"))));
+        lines.push(Line::new("    ").add(Paint::Dim, format!("and {} more", number(more))));
     }
     if let Some(fix) = &finding.fix {
-        lines.extend(labelled((Paint::Bold, "  help: "), fix, width));
+        lines.extend(advice("  help: ", fix, width));
     }
     lines
 }

@@ -33,7 +33,7 @@ pub fn lines(view: &View, now: Timestamp, width: usize) -> Vec<Line> {
     let width = width.min(WIDTH_MAX);
     let mut lines = vec![head(view, now)];
     let running = |phase| view.phases_running().any(|view| view.phase == phase);
-    if running(Phase::Copy) {
+    if running(Phase::Copy) && is_copying(view) {
         lines.extend(total(view, width));
         lines.extend(tables(view, width));
     }
@@ -60,7 +60,15 @@ pub fn lines(view: &View, now: Timestamp, width: usize) -> Vec<Line> {
 /// The sentence of the moment: the phases under way, or the step.
 fn head(view: &View, now: Timestamp) -> Line {
     let spin = SPINNER[usize::try_from(now.as_millisecond() / 250).unwrap_or(0) % SPINNER.len()];
-    let mut titles: Vec<&str> = view.phases_running().map(|view| view.phase.title()).collect();
+    let title = |phase: Phase| match phase {
+        // Indexes are built while rows travel, and may take longer.
+        Phase::Copy if !is_copying(view) => "Building indexes",
+        Phase::Copy if !view.builds.running.is_empty() && view.phase(Phase::Index).is_none() => {
+            "Copying the data, building indexes"
+        }
+        phase => phase.title(),
+    };
+    let mut titles: Vec<&str> = view.phases_running().map(|view| title(view.phase)).collect();
     let lowered: Vec<String> = titles.iter().skip(1).map(|title| title.to_lowercase()).collect();
     titles.truncate(1);
     titles.extend(lowered.iter().map(String::as_str));
@@ -72,6 +80,11 @@ fn head(view: &View, now: Timestamp) -> Line {
         None => line,
     };
     line.add(Paint::Dim, format!(" · {}", duration(view.elapsed(now))))
+}
+
+/// Whether rows are still on their way, or are about to be.
+fn is_copying(view: &View) -> bool {
+    view.tables.is_empty() || view.tables_copied() < view.tables.len()
 }
 
 fn total(view: &View, width: usize) -> Vec<Line> {
@@ -158,12 +171,13 @@ pub fn lasting(event: &Event, view: &View, width: usize) -> Vec<Line> {
 pub fn phase_line(phase: Phase, view: &View) -> Line {
     let warned = view.steps.iter().any(|step| step.phase == phase && step.state == State::Warned);
     let mark = if warned { (Paint::Warn, "!") } else { (Paint::Good, "✓") };
-    let took = phase_time(view, phase).map(duration).unwrap_or_default();
+    // The journal of a run is opened only when both ends are known, so it cannot say how long the look took.
+    let took = phase_time(view, phase).filter(|_| phase != Phase::Preflight).map(duration).unwrap_or_default();
     Line::default()
         .add(mark.0, mark.1)
         .text(format!(" {}", phase.title()))
         .pad_to(36)
         .text(took)
-        .pad_to(50)
+        .pad_to(47)
         .add(Paint::Dim, phase_result(phase, view))
 }

@@ -255,6 +255,27 @@ pub fn labelled(label: (Paint, &str), text: &str, width: usize) -> Vec<Line> {
     lines
 }
 
+/// A sentence after its label, wrapped, its further lines indented a little, however long the label is.
+pub fn headed((paint, label): (Paint, &str), text: &str, width: usize) -> Vec<Line> {
+    let mut parts = wrap(&format!("{label}{text}"), width.saturating_sub(2).max(20)).into_iter();
+    let first = parts.next().unwrap_or_default();
+    let label = clean(label.trim_end());
+    let first = match first.strip_prefix(&label) {
+        Some(rest) => Line::default().add(paint, &label).text(rest),
+        // A name in the label was itself wrapped.
+        None => Line::default().add(paint, first),
+    };
+    std::iter::once(first).chain(parts.map(|part| Line::new("  ").text(part))).collect()
+}
+
+/// What to do: its first line is words and is wrapped; the lines after it are to be pasted and stay exactly as they are.
+pub fn advice(label: &str, text: &str, width: usize) -> Vec<Line> {
+    let (words, paste) = text.split_once('\n').map_or((text, None), |(words, paste)| (words, Some(paste)));
+    let mut lines = labelled((Paint::Bold, label), words, width);
+    lines.extend(paste.into_iter().flat_map(str::lines).map(|line| Line::new("    ").text(line)));
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

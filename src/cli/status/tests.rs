@@ -72,5 +72,5 @@ fn a_migration_that_is_not_there_is_said() {
     let root = tempfile::tempdir().unwrap();
     let report = find(&args(root.path(), Some("shop"))).unwrap_err();
     assert_eq!((report.code.as_str(), report.exit), ("state-none", Exit::State));
-    assert_eq!(run(&args(root.path(), None), &json_lines()), Exit::State);
+    assert_eq!(run(&args(root.path(), None), &json_lines()).unwrap_err().exit, Exit::State);
 }

@@ -59,16 +59,41 @@ impl Group {
     }
 }
 
-/// Puts tables into groups. `split_bytes` is the size from which a table is cut into ranges of about that size, at most `jobs` × 2 of them.
-pub fn groups(tables: &[Table], wanted: &[usize], split_bytes: u64, jobs: u32) -> Vec<Group> {
+/// How large tables are cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Cutting {
+    /// How many connections work at once.
+    pub jobs: u32,
+    /// The size from which a table is cut into ranges of about that size, if the person said one.
+    pub above: Option<u64>,
+}
+
+/// What is built on a table, in the unit of the plan: about as long as copying so many bytes takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuildCost {
+    /// The longest single build.
+    pub longest: u64,
+    /// All of them.
+    pub total: u64,
+}
+
+/// Puts tables into groups.
+///
+/// A range of its own transaction costs something: its rows cannot be written frozen, so vacuum has to visit them. So a table is cut only where that makes
+/// the whole end sooner: when its own way to the end (its rows and its longest build) is longer than what each connection has to do on average,
+/// or when it is so large that a lost connection should not lose all of it.
+pub fn groups(tables: &[Table], wanted: &[usize], cutting: Cutting, builds: &dyn Fn(&Table) -> BuildCost) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut small: Vec<usize> = Vec::new();
     let mut small_bytes = 0;
     let whole = || vec![CtidRange { from: 0, until: None }];
+    let work: u64 = wanted.iter().map(|position| tables[*position].table_bytes + builds(&tables[*position]).total).sum();
+    let share = work / u64::from(cutting.jobs.max(1));
     for &position in wanted {
         let table = &tables[position];
         if table.table_bytes > SMALL_BYTES_MAX {
-            groups.push(Group { tables: vec![position], ranges: ranges(table, split_bytes, jobs) });
+            let is_long = table.table_bytes + builds(table).longest >= share;
+            groups.push(Group { tables: vec![position], ranges: ranges(table, cutting, is_long) });
             continue;
         }
         if small.len() == GROUP_TABLES_MAX || small_bytes + table.table_bytes > GROUP_BYTES_MAX {
@@ -84,12 +109,26 @@ pub fn groups(tables: &[Table], wanted: &[usize], split_bytes: u64, jobs: u32) -
     groups
 }
 
-fn ranges(table: &Table, split_bytes: u64, jobs: u32) -> Vec<CtidRange> {
+/// A range has at least this size, in bytes …
+const RANGE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// … and at most about this size.
+const RANGE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+fn ranges(table: &Table, cutting: Cutting, is_long: bool) -> Vec<CtidRange> {
     let can_split = table.access_method == "heap" && table.config_condition.is_none() && !table.is_root;
-    let parts = if can_split { table.table_bytes / split_bytes.max(PAGE_BYTES) } else { 1 };
-    let parts = u32::try_from(parts).unwrap_or(u32::MAX).clamp(1, jobs.max(1) * 2);
-    CtidRange::cut(table.heap_bytes / PAGE_BYTES, parts)
+    let parts = match cutting.above {
+        _ if !can_split => 1,
+        Some(above) => table.table_bytes.div_ceil(above.max(PAGE_BYTES)),
+        None if is_long => {
+            (table.table_bytes / RANGE_BYTES_MIN).min(u64::from(cutting.jobs)).max(table.table_bytes / RANGE_BYTES_MAX)
+        }
+        None => table.table_bytes / RANGE_BYTES_MAX,
+    };
+    CtidRange::cut(table.heap_bytes / PAGE_BYTES, u32::try_from(parts).unwrap_or(u32::MAX).clamp(1, PARTS_MAX))
 }
+
+/// More ranges than this would only cost; a table of 32 TiB has some of 8 GiB then.
+const PARTS_MAX: u32 = 4096;
 
 /// The statement that reads a table's rows, or a range of them.
 pub fn copy_out(table: &Table, range: CtidRange) -> String {
@@ -172,12 +211,28 @@ mod tests {
         fn every_table_is_in_one_group(sizes in proptest::collection::vec(0_u64..50_000_000, 0..300), jobs in 1_u32..16) {
             let tables: Vec<Table> = sizes.iter().map(|s| table(*s)).collect();
             let wanted: Vec<usize> = (0..tables.len()).collect();
-            let groups = groups(&tables, &wanted, 8_000_000, jobs);
+            let cutting = Cutting { jobs, above: Some(8_000_000) };
+            let groups = groups(&tables, &wanted, cutting, &|_| BuildCost::default());
             let mut seen: Vec<usize> = groups.iter().flat_map(|g| g.tables.clone()).collect();
             seen.sort_unstable();
             prop_assert_eq!(seen, wanted);
             prop_assert!(groups.iter().all(|g| g.tables.len() == 1 || !g.is_split()));
         }
+    }
+
+    #[test]
+    fn only_the_longest_way_is_cut() {
+        let tables = [table(640 << 20), table(422 << 20), table(20 << 20)];
+        let builds = |table: &Table| match table.table_bytes >> 20 {
+            422 => BuildCost { longest: 1800 << 20, total: 1960 << 20 },
+            640 => BuildCost { longest: 107 << 20, total: 107 << 20 },
+            _ => BuildCost::default(),
+        };
+        let groups = groups(&tables, &[0, 1, 2], Cutting { jobs: 4, above: None }, &builds);
+        assert_eq!(groups.iter().map(|group| group.ranges.len()).collect::<Vec<_>>(), [1, 4, 1]);
+        // A table that is alone is the longest way.
+        let alone = super::groups(&tables, &[0], Cutting { jobs: 4, above: None }, &builds);
+        assert_eq!(alone[0].ranges.len(), 4);
     }
 
     #[test]

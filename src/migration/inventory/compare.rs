@@ -140,11 +140,16 @@ impl Majors {
     }
 
     fn report(self, comparison: &mut Comparison) {
+        if self.skipped.is_empty() {
+            return;
+        }
+        let of =
+            |((kind, field), count): (&(&str, &str), &u64)| format!("the {} of {}", field.replace('_', " "), several(*count, kind));
+        let list: Vec<String> = self.skipped.iter().map(of).collect();
         let (source, target) = (self.source, self.target);
-        comparison.not_compared.extend(self.skipped.into_iter().map(|((kind, field), count)| {
-            let field = field.replace('_', " ");
-            format!("The {field} of {count} objects of the kind {kind} was not compared: Postgres {source} and {target} print or set it differently.")
-        }));
+        comparison
+            .not_compared
+            .push(format!("Not compared, because Postgres {source} and {target} write it differently: {}.", list.join(", ")));
     }
 }
 
@@ -183,6 +188,16 @@ fn compare_object(id: &ObjectId, pair: (&Object, &Object), options: Options, maj
     }
 }
 
+/// `1 view`, `2 views`, `3 operator classes`.
+fn several(count: u64, kind: &str) -> String {
+    match kind.strip_suffix('y') {
+        _ if count == 1 => format!("1 {kind}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None if kind.ends_with('s') => format!("{count} {kind}es"),
+        None => format!("{count} {kind}s"),
+    }
+}
+
 fn without_maintain(grants: Option<&Text>) -> Option<Text> {
     Some(match grants? {
         Text::Short(text) => Text::Short(text.replace(",MAINTAIN*", "").replace(",MAINTAIN", "").replace("MAINTAIN,", "").into()),
@@ -194,14 +209,14 @@ fn without_maintain(grants: Option<&Text>) -> Option<Text> {
 fn not_compared(source: &Inventory, options: Options, comparison: &mut Comparison) {
     let has = |kind: &str| source.objects.keys().any(|id| id.kind == kind);
     let mut say = |sentence: &str| comparison.not_compared.push(sentence.to_owned());
-    if !options.owners {
-        say("Owners were not compared, because they are not kept.");
-    }
-    if !options.grants {
-        say("Grants were not compared, because they are not kept.");
+    match (options.owners, options.grants) {
+        (false, false) => say("Not compared, because they are not kept: owners and grants."),
+        (false, true) => say("Not compared, because they are not kept: owners."),
+        (true, false) => say("Not compared, because they are not kept: grants."),
+        (true, true) => (),
     }
     if !options.sequence_values && has("sequence") {
-        say("The values of sequences were not compared here.");
+        say("Not compared, because the source may be in use: where sequences stand.");
     }
     if has("user mapping") {
         say("The options of user mappings were not read, because they hold secrets.");

@@ -47,7 +47,7 @@ pub(super) fn facts_check(code: &'static str, about: &'static str, evaluate: fn(
 /// both ends. A copy of the data directory that runs as a primary of its own has the same identifier and oids, and is another
 /// database; its start differs. A standby is its primary's database, whenever it was started. Names of hosts say nothing: one
 /// server has many. Where a role may not see the identifier, the start of the server, in microseconds, stands for it.
-fn same_database(cx: &Context<'_>) -> Vec<Finding> {
+pub(super) fn same_database(cx: &Context<'_>) -> Vec<Finding> {
     let (source, target) = (&cx.facts.source, &cx.facts.target);
     let one_server = source.started_at_us == target.started_at_us;
     let one_cluster = match (&source.system_identifier, &target.system_identifier) {
@@ -137,14 +137,15 @@ select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n
 fn unmatched_patterns(cx: &Context<'_>, _: Side, rows: &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error> {
     let names =
         rows.iter().map(|row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?))).collect::<Result<Vec<_>, _>>()?;
-    let finding = |pattern: &super::super::scope::Pattern| {
-        let sentence = format!("The pattern {pattern} matches no table, view or sequence of the source.");
-        let why = "A pattern with a slip in it would leave out, or take along, what you did not mean.";
-        let fix =
-            "Correct the pattern: it is schema or schema.table, with * and ?, and names are written as the catalog holds them.";
-        Finding::new("S1", Severity::Blocker, "source", sentence, why).with_fix(fix)
-    };
-    Ok(cx.options.scope.unmatched(&names).into_iter().map(finding).collect())
+    let patterns: Vec<String> = cx.options.scope.unmatched(&names).iter().map(ToString::to_string).collect();
+    if patterns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let which = count(patterns.len(), "pattern matches", "patterns match");
+    let sentence = format!("{which} no table, view or sequence of the source: {}.", patterns.join(", "));
+    let why = "A pattern with a slip in it would leave out, or take along, what you did not mean.";
+    let fix = "Correct it: it is schema or schema.table, with * and ?, and names are written as the catalog holds them.";
+    Ok(vec![Finding::new("S1", Severity::Blocker, "source", sentence, why).with_fix(fix)])
 }
 
 /// How long a session may be kept waiting before that itself shows a pooler with no session left to give.

@@ -113,23 +113,17 @@ impl Preflight {
         self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
     }
 
-    /// What to tell if anything stands in the way.
+    /// What to tell if anything stands in the way. The findings themselves are told before, each in full.
     pub fn refusal(&self) -> Option<Report> {
-        let blockers: Vec<&Finding> = self.blockers().collect();
-        let first = blockers.first()?;
-        let message = match blockers.len() {
-            1 => first.sentence.clone(),
-            n => format!("{n} findings stand in the way of the migration."),
+        let (message, fix) = match self.blockers().count() {
+            0 => return None,
+            1 => ("1 finding stands in the way; nothing was written.".to_owned(), "Mend it, then run the same command again."),
+            n => (
+                format!("{n} findings stand in the way; nothing was written."),
+                "Mend each of them, then run the same command again.",
+            ),
         };
-        let mut report = Report::new("preflight-blocked", Exit::Blockers, message);
-        report.causes =
-            if blockers.len() == 1 { vec![first.why.clone()] } else { blockers.iter().map(|f| f.sentence.clone()).collect() };
-        report.fix = if blockers.len() == 1 {
-            first.fix.clone()
-        } else {
-            Some("Mend each finding above, and run the command again. Nothing was written.".to_owned())
-        };
-        Some(report)
+        Some(Report::new("preflight-blocked", Exit::Blockers, message).with_fix(fix))
     }
 }
 
@@ -150,7 +144,7 @@ impl Failure {
         let exit = if self.side == Side::Source { Exit::Source } else { Exit::Target };
         Report::new("preflight-failed", exit, format!("The {} could not be looked at.", self.side.name()))
             .with_cause(format!("{}.", self.error))
-            .with_fix("Nothing was written. See that the server is up and answers, and run the same command again.")
+            .with_fix("Nothing was written. See that the server is up and answers, then run the same command again.")
     }
 }
 
@@ -230,15 +224,15 @@ mod tests {
     }
 
     #[test]
-    fn one_blocker_is_told_in_full_and_several_by_name() {
+    fn a_refusal_counts_and_repeats_nothing() {
         let mut preflight = Preflight { findings: Vec::new(), facts: Facts::plain(), tools: None };
         assert_eq!(preflight.refusal(), None);
         let blocker = |n: u32| Finding::new("C3", Severity::Blocker, "source", format!("Sentence {n}."), "Why.").with_fix("Fix.");
         preflight.findings.push(blocker(1));
         let report = preflight.refusal().unwrap_or_else(|| unreachable!("there is a blocker"));
-        assert_eq!((report.message.as_str(), report.fix.as_deref(), report.exit), ("Sentence 1.", Some("Fix."), Exit::Blockers));
+        assert_eq!((report.message.as_str(), report.exit), ("1 finding stands in the way; nothing was written.", Exit::Blockers));
         preflight.findings.push(blocker(2));
         let report = preflight.refusal().unwrap_or_else(|| unreachable!("there are blockers"));
-        assert_eq!(report.causes, ["Sentence 1.", "Sentence 2."]);
+        assert_eq!(report.message, "2 findings stand in the way; nothing was written.");
     }
 }

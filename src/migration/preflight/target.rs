@@ -79,7 +79,9 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
         let reason = "the server refused to show its objects or took longer than 20 s";
         return vec![not_evaluated("I1", Side::Target, "whether the target is empty", reason, grant)];
     };
-    if cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
+    // To empty it would then be to empty the source.
+    let is_source = !super::endpoints::same_database(cx).is_empty();
+    if is_source || cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
         return Vec::new();
     }
     let database = &cx.facts.target.database;
@@ -98,8 +100,9 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
         let sentence = format!("The target {} holds an earlier migration that did not end ({objects}).", human(database));
         let why = format!("Its schema {OWN_SCHEMA} says so. What it did may be of use, or in the way.");
         let fix = format!(
-            "Go on with it: repeat its command with --resume. Or begin anew: --replace-target={} removes everything in this \
-             database first.",
+            "It is not this source's, or was begun on another machine or with another --state-dir. Go on with it by its own command, there. \
+             Or begin anew; this removes everything in the database {} first:\nneon-migrate copy --replace-target={}",
+            human(database),
             shell_word(database)
         );
         return vec![with_objects(Finding::new("I4", Severity::Blocker, "target", sentence, &why).with_fix(fix))];
@@ -107,10 +110,10 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
     let sentence = format!("The target {} is not empty: it holds {objects}.", human(database));
     let why = "Rows would get mixed up with those of the source, and a copy into used tables could not be proved.";
     let fix = format!(
-        "Use an empty database, which you can create next to it (the first line below). If a migration into this one was \
-         interrupted, repeat its command with \
-         --resume. If what is in it may go, --replace-target={} removes everything in this database first:\n\
-         create database \"migrated\" template template0;",
+        "Use an empty database: the first line creates one, to be run with psql on the target. Or, if everything in this one may go, run \
+         the same command with the second line:\n\
+         create database \"migrated\" template template0;\n\
+         --replace-target={}",
         shell_word(database)
     );
     vec![with_objects(Finding::new("I1", Severity::Blocker, "target", sentence, why).with_fix(fix))]

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::script::{self, Entry};
 use crate::engine::report::{Exit, Report};
 use crate::migration::error::{Error, Side};
+use crate::migration::shapes;
 use crate::pg::bridge::Bridge;
 use crate::pg::error::PgError;
 use crate::pg::tools::Tools;
@@ -57,7 +58,7 @@ pub fn exists(dir: &Path) -> bool {
 /// # Errors
 /// A file that cannot be removed.
 pub fn remove(dir: &Path) -> Result<(), Error> {
-    for name in [ARCHIVE_FILE, "schema.dump.part", "pre-data.sql", "post-data.sql"] {
+    for name in [ARCHIVE_FILE, "schema.dump.part", "pre-data.sql", "post-data.sql", shapes::FILE] {
         match std::fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::File { doing: "removing files of the migration".to_owned(), error });
@@ -99,12 +100,30 @@ pub async fn dump(
         .arg(&partial);
     let output = run(command, "pg_dump", cancel, Some(bridge)).await?;
     if !output.status.success() {
+        let failed = |error| Side::Source.failed("reading the schema with pg_dump", error);
         if let Some(error) = bridge.last_error() {
-            return Err(Side::Source.failed("reading the schema with pg_dump", PgError::Protocol(error.to_string())));
+            let said = error.to_string();
+            return Err(failed(if error.is_transient() { lost(said) } else { PgError::Protocol(said) }));
+        }
+        if let Some(said) = says_lost(&output) {
+            return Err(failed(lost(said)));
         }
         return Err(tool_failed("pg_dump", "source-dump", Exit::Source, &output).into());
     }
     std::fs::rename(&partial, dir.join(ARCHIVE_FILE)).map_err(|error| Error::File { doing: "keeping the schema".to_owned(), error })
+}
+
+fn lost(said: String) -> PgError {
+    PgError::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, said))
+}
+
+/// The line of pg_dump's messages that says that its connection was lost, or the snapshot with the session that held it.
+fn says_lost(output: &Output) -> Option<String> {
+    const SIGNS: [&str; 4] =
+        ["server closed the connection", "terminating connection", "no connection to the server", "invalid snapshot identifier"];
+    let messages = String::from_utf8_lossy(&output.stderr);
+    let line = messages.lines().find(|line| SIGNS.iter().any(|sign| line.contains(sign)))?;
+    Some(crate::pg::names::human_line(line.trim()))
 }
 
 /// Reads the archive in the state directory.

@@ -65,60 +65,55 @@ pub async fn create(
     Ok(restored)
 }
 
-/// Creates all entries, tables side by side on up to `jobs` connections.
+/// Creates all that must be there before the rows, tables side by side on up to `jobs` connections.
 ///
 /// # Errors
-/// A failure of the target, or entries that cannot be done without. Refusals are then forgotten, so that they are tried again in the next run.
+/// A failure of the target; or entries that it refused and that cannot be done without, which are tried again by the next run.
 pub async fn create_all(target: &Target, jobs: u32, entries: &[&Entry], done: &BTreeSet<u32>) -> Result<Restored, Error> {
-    let Stages { first, sets, last } = stages(entries);
+    let Stages { first, sets, mut last } = stages(entries);
     let mut conn = target.wire().await?;
     let told = |_: &[u32]| crash::point("schema.batch");
     let mut restored = create(&mut conn, &first, done, &told).await?;
-    let lost = with_dependents(entries, &restored.refused);
-    let is_open = |entry: &&Entry| !done.contains(&entry.dump_id) && !lost.contains_key(&entry.dump_id);
+    let mut tables: Vec<&Entry> = sets.iter().flatten().copied().collect();
+    if !restored.refused.is_empty() {
+        let refused = restored.refused.clone();
+        leave_out(&mut conn, (&first, &mut tables), refused, &mut restored).await?;
+    }
+    let is_open = |entry: &&Entry| !done.contains(&entry.dump_id) && !restored.refused.contains_key(&entry.dump_id);
     let open_sets = sets.into_iter().map(|set| set.into_iter().filter(is_open).collect());
-    let queue: Mutex<Vec<Vec<&Entry>>> = Mutex::new(bundles(open_sets));
-    let bundles = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
-    let workers = (0..bundles.min(jobs.max(1) as usize)).map(|_| async {
+    let refused = create_sets(target, jobs, bundles(open_sets)).await?;
+    restored.refused.extend(refused);
+    if !restored.refused.is_empty() {
+        let refused = restored.refused.clone();
+        leave_out(&mut conn, (entries, &mut last), refused, &mut restored).await?;
+    }
+    restored.refused.extend(create(&mut conn, &last, done, &told).await?.refused);
+    if let Err(error) = stop_if_essential(entries, &restored.refused) {
+        let forgotten = conn.query("delete from neon_migrate.entry where refused is not null").await;
+        forgotten.map_err(|error| Side::Target.failed("creating the schema", error))?;
+        return Err(error);
+    }
+    conn.close().await;
+    Ok(restored)
+}
+
+/// Creates bundles of entries side by side. Gives what was refused.
+async fn create_sets(target: &Target, jobs: u32, bundles: Vec<Vec<&Entry>>) -> Result<BTreeMap<u32, String>, Error> {
+    let workers = bundles.len().min(jobs.max(1) as usize);
+    let queue = Mutex::new(bundles);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let work = || async {
         let mut conn = target.wire().await?;
         let mut refused = BTreeMap::new();
-        loop {
-            let bundle = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(bundle) = bundle else { break };
-            refused.extend(create(&mut conn, &bundle, done, &told).await?.refused);
+        while let Some(bundle) = next() {
+            let told = |_: &[u32]| crash::point("schema.batch");
+            refused.extend(create(&mut conn, &bundle, &BTreeSet::new(), &told).await?.refused);
         }
         conn.close().await;
         Ok::<_, Error>(refused)
-    });
-    for refused in futures_util::future::try_join_all(workers).await? {
-        restored.refused.extend(refused);
-    }
-    let lost = with_dependents(entries, &restored.refused);
-    let last: Vec<&Entry> = last.into_iter().filter(|entry| !lost.contains_key(&entry.dump_id)).collect();
-    restored.refused.extend(create(&mut conn, &last, done, &told).await?.refused);
-
-    let lost = with_dependents(entries, &restored.refused);
-    let essential = stop_if_essential(entries, &lost);
-    let notes: Vec<String> = match &essential {
-        Ok(()) => lost
-            .iter()
-            .filter(|(id, _)| !restored.refused.contains_key(id))
-            .map(|(id, why)| ledger::note_refused(*id, why))
-            .collect(),
-        Err(_) => vec![ledger::forget_refused()],
     };
-    if !notes.is_empty() {
-        conn.query(&notes.join("; ")).await.map_err(|error| Side::Target.failed("noting what was refused", error))?;
-    }
-    conn.close().await;
-    essential.map(|()| Restored { refused: lost })
-}
-
-/// What was refused, and all that needs it.
-fn with_dependents(entries: &[&Entry], refused: &BTreeMap<u32, String>) -> BTreeMap<u32, String> {
-    let mut reasons = refused.clone();
-    filter::cascade(entries, &mut reasons);
-    reasons
+    let refused = futures_util::future::try_join_all((0..workers).map(|_| work())).await?;
+    Ok(refused.into_iter().flatten().collect())
 }
 
 /// Puts sets together until each bundle is worth a few transactions, the largest last, which is taken first.

@@ -10,17 +10,26 @@ use crate::pg::names::human;
 
 /// Why a connection could not be made. The text is for people and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{message}{}{}", if fix.is_empty() { "" } else { " " }, fix)]
 pub struct DialError {
     code: &'static str,
+    /// What happened and why, in one sentence.
     message: String,
+    /// What to do; empty where there is nothing to say.
+    fix: String,
     sqlstate: Option<String>,
     transient: bool,
 }
 
 impl DialError {
-    pub(in crate::pg) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        DialError { code, message: message.into(), sqlstate: None, transient: false }
+    /// The first sentence of `text` says what happened and why, the others what to do.
+    pub(in crate::pg) fn new(code: &'static str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let (message, fix) = match text.split_once(". ") {
+            Some((first, rest)) => (format!("{first}."), rest.to_owned()),
+            None => (text, String::new()),
+        };
+        DialError { code, message, fix, sqlstate: None, transient: false }
     }
 
     pub(in crate::pg) fn transient(self) -> Self {
@@ -30,6 +39,16 @@ impl DialError {
     /// A stable name of the situation, such as `unknown-host` or `wrong-password`.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// What happened and why, in one sentence, without what to do about it.
+    pub fn what(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it; empty where there is nothing to say.
+    pub fn fix(&self) -> &str {
+        &self.fix
     }
 
     /// The SQLSTATE, if the server refused.
@@ -284,7 +303,7 @@ impl DialError {
             }
             "42501" => {
                 let fix = format!(
-                    "Run at the server: grant connect on database {} to {};",
+                    "Run at the server:\ngrant connect on database {} to {};",
                     crate::pg::names::Ident::new(info.database()),
                     crate::pg::names::Ident::new(info.user())
                 );
@@ -307,12 +326,16 @@ impl DialError {
                 (
                     "refused-by-server",
                     format!(
-                        "The server at {endpoint} refused the login: {message} (SQLSTATE {sqlstate}).{hint} Its log may say more."
+                        "The server at {endpoint} refused the login: {message} (SQLSTATE {sqlstate}).{hint} See the server's log for more."
                     ),
                 )
             }
         };
-        DialError { code, message, sqlstate: Some(sqlstate.to_owned()), transient: is_transient_sqlstate(sqlstate) }
+        DialError {
+            sqlstate: Some(sqlstate.to_owned()),
+            transient: is_transient_sqlstate(sqlstate),
+            ..DialError::new(code, message)
+        }
     }
 
     /// The errors of several servers, in one.
@@ -323,9 +346,9 @@ impl DialError {
             return only;
         }
         let list: Vec<String> = errors.iter().map(|(endpoint, error)| format!("{endpoint}: {error}")).collect();
-        let message = format!("None of the {} servers could be used. {}", errors.len(), list.join(" "));
+        let message = format!("None of the {} servers could be used.", errors.len());
         let transient = errors.iter().any(|(_, error)| error.transient);
         let sqlstate = errors.into_iter().find_map(|(_, error)| error.sqlstate);
-        DialError { code: "no-server-usable", message, sqlstate, transient }
+        DialError { code: "no-server-usable", message, fix: list.join("\n"), sqlstate, transient }
     }
 }

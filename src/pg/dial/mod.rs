@@ -108,6 +108,7 @@ async fn open_address(
     let config = tls::config(info)?;
     let name = server_name(info, endpoint)?;
     let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| DialError::io(endpoint, direct, &error))?;
+    tracing::debug!(%endpoint, version = ?stream.get_ref().1.protocol_version(), "TLS is up");
     // Without the application protocol another service may have answered (libpq demands it too).
     if direct && stream.get_ref().1.alpn_protocol() != Some(b"postgresql") {
         return Err(DialError::no_alpn(endpoint));
