@@ -156,9 +156,7 @@ fn counts(view: &View) -> String {
                 parts.push(format!("{} of {} objects built", number(view.builds.finished), number(view.builds.total)));
             }
             Phase::Verify => {
-                let done = view.verdict_counts().total();
-                let total = (view.tables.len() as u64).max(done);
-                parts.push(format!("{} of {} compared", number(done), count(total, "table", "tables")));
+                parts.push(format!("{} compared", super::term::compared_of(view)));
             }
             _ => (),
         }

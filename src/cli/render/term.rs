@@ -40,8 +40,7 @@ pub fn lines(view: &View, now: Timestamp, width: usize) -> Vec<Line> {
     lines.extend(builds(view));
     let counts = view.verdict_counts();
     if (running(Phase::Verify) || running(Phase::Copy)) && counts.total() > 0 {
-        let total = (view.tables.len() as u64).max(counts.total());
-        let line = Line::new(format!("  Compared {} of {}, ", number(counts.total()), count(total, "table", "tables")));
+        let line = Line::new(format!("  Compared {}, ", compared_of(view)));
         lines.push(if counts.matching == counts.total() {
             line.add(Paint::Good, "all equal")
         } else {
@@ -55,6 +54,16 @@ pub fn lines(view: &View, now: Timestamp, width: usize) -> Vec<Line> {
         lines.push(Line::new("  ").add(Paint::Warn, "Trying again").text(text));
     }
     lines
+}
+
+/// `12 of 27 tables`, or `12 tables` where no plan says how many there are.
+pub fn compared_of(view: &View) -> String {
+    let (done, planned) = (view.verdict_counts().total(), view.tables.len() as u64);
+    if planned < done {
+        count(done, "table", "tables")
+    } else {
+        format!("{} of {}", number(done), count(planned, "table", "tables"))
+    }
 }
 
 /// The sentence of the moment: the phases under way, or the step.
