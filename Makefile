@@ -28,13 +28,13 @@ lint: prerequisites  ## Format and lint; licences and sources where cargo-deny i
 fmt:             ## Formats the code
 	cargo fmt
 
-demo: prerequisites postgres  ## Two real local clusters, a sample shop, one migration (SCALE=0.2, SOURCE_MAJOR=15, TARGET_MAJOR=18)
+demo: prerequisites postgres  ## Two real local clusters, a sample shop, one migration (SCALE=0.2, SOURCE_MAJOR=17, TARGET_MAJOR=18, KEEP=1)
 	cargo build --release
 	scripts/demo target/release/neon-migrate
 
-bench: prerequisites postgres  ## Our speed beside pg_dump and pg_restore, in one run
+bench: prerequisites postgres  ## Our speed beside pg_dump, pg_restore and pgcopydb, in one run (BENCH="--quick", "--rounds 5", …)
 	cargo build --release
-	scripts/bench target/release/neon-migrate
+	scripts/bench target/release/neon-migrate $(BENCH)
 
 postgres: prerequisites  ## Fetches the Postgres servers and client tools into .cache/pg
 	@scripts/fetch-postgres

@@ -38,8 +38,8 @@ def reachable(server):
 class Cluster:
     """One server with its own data directory and a free port on 127.0.0.1."""
 
-    def __init__(self, major, settings=None):
-        self.major, self.settings, self.process, self.copy = major, settings or {}, None, None
+    def __init__(self, major, settings=None, tls=False):
+        self.major, self.settings, self.tls, self.process, self.copy = major, settings or {}, tls, None, None
 
     def __enter__(self):
         server = CACHE / str(self.major)
@@ -51,6 +51,8 @@ class Cluster:
             if USER:
                 shutil.chown(self.directory, USER["user"], USER["group"])
             self._initdb(server / "bin" / "initdb")
+            if self.tls:
+                self._certify()
             self._start(server / "bin" / "postgres")
         except BaseException:
             self.__exit__()
@@ -65,11 +67,18 @@ class Cluster:
                         "--auth-local=trust", "--auth-host=scram-sha-256"], cwd="/", check=True, stdout=subprocess.DEVNULL, **USER)
         password.unlink()
 
+    def _certify(self):
+        """A certificate of its own for the server, in the data directory, where Postgres looks for it."""
+        data = self.directory / "data"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", data / "server.key", "-out", data / "server.crt"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **USER)
+        (data / "server.key").chmod(0o600)
+
     def _start(self, postgres):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.directory, "wal_level": "logical", **self.settings}
+        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.directory, "wal_level": "logical", "ssl": "on" if self.tls else "off", **self.settings}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # A session of its own: Ctrl-C in the terminal is for the program that is shown, not for the server.
         with open(self.directory / "log", "wb") as log:
@@ -105,6 +114,10 @@ class Cluster:
     def url(self, database, user=None):
         """A connection string over TCP; the owner's unless another user is named."""
         return f"postgresql://{user or database + '_owner'}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def environment(self, database, user=None):
+        """The same for libpq's programs, as environment variables; without TLS, which the fetched programs do not have."""
+        return {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": user or database + "_owner", "PGPASSWORD": PASSWORD, "PGDATABASE": database, "PGSSLMODE": "disable"}
 
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:

@@ -1,14 +1,17 @@
 //! `neon-migrate copy`.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use super::args::{ConnectionString, CopyArgs, Talk, Verify};
 use super::{exit, log, render};
 use crate::engine::event::EventKind;
+use crate::engine::journal::{self, History};
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;
 use crate::engine::step::Cx;
+use crate::engine::view::View;
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::{Error, Side};
 use crate::migration::ledger::{self, Found};
@@ -47,7 +50,10 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
     let dir = state::migration_dir(&root, &identity(&looked.facts.source), &identity(&looked.facts.target));
     let migration = dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let ours = is_ours(&target, &migration).await?;
-    if ours {
+    let content = looked.facts.target_content.as_ref();
+    let holds_all = content.is_some_and(|content| content.objects_total > 0 && !content.own_schema);
+    let all_but_ended = holds_all && args.replace_target.is_none() && once::is_all_but_ended(&history(&dir)?);
+    if ours || all_but_ended {
         // Whether the target is ours was just looked at, and is not to be guessed from what it holds.
         looked.findings.retain(|finding| !matches!(finding.code.as_str(), "I1" | "I4"));
     } else if args.resume {
@@ -75,7 +81,9 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         dry_run: args.dry_run,
         replace_target,
     };
-    let result = work(&cx, &request, &looked, ours && !replace_target).await;
+    let work = work(&cx, &request, &looked, Standing { all_but_ended, is_resumed: ours && !replace_target });
+    // Whatever is being waited for: who asks twice to stop is not made to wait for it.
+    let result = cx.cancel().run_until_cancelled(work).await.unwrap_or(Err(Error::Interrupted));
     let (exit, report) = match result {
         Ok(()) => once::exit(&cx.view()?),
         Err(error) => {
@@ -88,10 +96,19 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
     Ok(exit)
 }
 
+/// Where an earlier run of the same migration stands.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// It did everything, and was killed before it could say so.
+    all_but_ended: bool,
+    /// It left something to go on with.
+    is_resumed: bool,
+}
+
 /// Tells what was found, and runs the copy if nothing stands in its way.
-async fn work(cx: &Cx, request: &Request, looked: &Preflight, is_resumed: bool) -> Result<(), Error> {
+async fn work(cx: &Cx, request: &Request, looked: &Preflight, standing: Standing) -> Result<(), Error> {
     let blocked = looked.refusal();
-    if !is_resumed && blocked.is_none() {
+    if !standing.is_resumed && !standing.all_but_ended && blocked.is_none() {
         cx.begin_anew().await?;
     }
     cx.emit(EventKind::RunStarted {
@@ -109,7 +126,21 @@ async fn work(cx: &Cx, request: &Request, looked: &Preflight, is_resumed: bool) 
         blocked.map_or(Ok(()), |report| Err(Error::from(report)))
     })
     .await?;
+    if standing.all_but_ended {
+        let message = "An earlier run did everything, and was killed before it could say so.".to_owned();
+        cx.emit(EventKind::Notice { message, warning: false }).await?;
+        return once::end(cx, request, looked).await;
+    }
     once::run(cx, request, looked).await
+}
+
+/// What earlier runs of the migration in `dir` did.
+fn history(dir: &Path) -> Result<View, Report> {
+    let mut view = View::default();
+    if dir.join(journal::FILE).exists() {
+        History::open(dir)?.read(|event| view.apply(&event))?;
+    }
+    Ok(view)
 }
 
 /// Parses a connection string, and says what in it was passed over.

@@ -101,16 +101,13 @@ impl Work<'_> {
         let on_target = Inventory::load(&target).await.map_err(|error| Side::Target.failed("listing all objects", error))?;
         let options = inventory::Options { sequence_values: true, ..inventory::Options::default() };
         let compared = inventory::compare(&on_source, &on_target, options);
-        let (explained, differences): (Vec<_>, Vec<_>) =
-            compared.differences.iter().map(|d| (once::policy(d), d)).partition(|(reason, _)| reason.is_some());
-        let explanations: Vec<String> =
-            explained.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())).collect();
+        let settled = inventory::settle(&compared, &[], options.grants);
         self.cx
             .emit(EventKind::InventoryCompared {
                 objects: compared.objects,
-                differences: differences.iter().map(|(_, difference)| difference.to_string()).collect(),
-                explained: explanations,
-                not_compared: compared.not_compared.clone(),
+                differences: settled.unexplained,
+                explained: settled.explained,
+                not_compared: compared.not_compared,
             })
             .await?;
         Ok(())

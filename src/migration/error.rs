@@ -53,6 +53,12 @@ pub enum Error {
         /// What was being done.
         doing: String,
     },
+    /// A table's rows are not in the snapshot any more.
+    #[error("a table was truncated or rewritten while {doing}")]
+    Rewritten {
+        /// What was being done.
+        doing: String,
+    },
     /// The person asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -99,7 +105,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Pg { error, .. } => error.is_transient(),
-            Error::SnapshotLost { .. } => true,
+            Error::SnapshotLost { .. } | Error::Rewritten { .. } => true,
             _ => false,
         }
     }
@@ -115,6 +121,12 @@ impl Error {
                 format!("The source's snapshot was lost while {doing}, because the connection that held it ended."),
             )
             .with_fix(GO_ON),
+            Error::Rewritten { doing } => Report::new(
+                "table-rewritten",
+                Exit::Paused,
+                format!("A table was truncated or rewritten on the source while {doing}; it is copied again in a new snapshot."),
+            )
+            .with_fix(format!("{GO_ON} Do not truncate, cluster, or vacuum full tables of the source meanwhile.")),
             Error::Interrupted => cancel::interrupted(),
             Error::File { doing, error } => Report::new("state-file", Exit::State, format!("{} failed.", capitalised(doing)))
                 .with_cause(format!("{}.", capitalised(&error.to_string())))
@@ -141,6 +153,9 @@ fn pg_report(side: Side, doing: &str, error: &PgError) -> Report {
         other => format!("{}.", capitalised(other.to_string().trim_end_matches('.'))),
     });
     if let PgError::Server(server) = error {
+        report
+            .causes
+            .extend(server.table.as_ref().map(|table| format!("It is about the table {}.", crate::pg::names::human(table))));
         report.causes.extend(server.hint.as_ref().map(|hint| format!("The server's hint: {hint}")));
     }
     report.fix = Some(fix.map_or_else(|| if error.is_transient() { GO_ON.to_owned() } else { LOOK.to_owned() }, str::to_owned));

@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use super::ledger::{self, Ledger};
+use crate::engine::crash;
 use crate::engine::event::Outcome;
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
@@ -60,6 +61,9 @@ impl Copy<'_> {
         let row = source.query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[]).await.map_err(failed)?;
         let count: i64 = row.try_get(0).map_err(failed)?;
         let target = self.target.sql().await?;
+        let failed = |error: tokio_postgres::Error| Side::Target.failed("setting up a session", error);
+        // No other session would notice that a server forgot these.
+        target.batch_execute("set synchronous_commit = on").await.map_err(failed)?;
         if count == 0 && !ledger.marks.contains_key(MARK) {
             return Ok(());
         }
@@ -87,6 +91,7 @@ impl Copy<'_> {
                 self.cx.safe_point()?;
             }
             target.batch_execute("commit").await.map_err(doing)?;
+            crash::point("copy.large-objects");
         }
         target.batch_execute(&ledger::note_mark(MARK, &self.generation.to_string())).await.map_err(doing)?;
         Ok(bytes)

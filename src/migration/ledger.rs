@@ -185,6 +185,21 @@ pub fn note_marks(names: &[String]) -> String {
     format!("insert into neon_migrate.mark (name, value) values {} on conflict (name) do nothing", values.join(", "))
 }
 
+/// The statement that forgets milestones.
+pub fn forget_marks(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
+    format!("delete from neon_migrate.mark where name in ({})", names.join(", "))
+}
+
+/// Makes everything that was committed before durable: this commit is waited for, and WAL is flushed in order.
+///
+/// # Errors
+/// Any failure of the target. If the session was open all the while, its loss may mean that the server has forgotten commits.
+pub async fn make_durable(conn: &mut Conn) -> Result<(), PgError> {
+    let sql = format!("begin; set local synchronous_commit = on; {}; commit", note_mark("durable", ""));
+    conn.query(&sql).await.map(drop)
+}
+
 /// Drops the ledger and makes everything before it durable: the commit is a synchronous one, and WAL is flushed in order.
 ///
 /// # Errors

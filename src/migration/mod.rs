@@ -14,4 +14,5 @@ pub mod replace;
 pub mod schema;
 pub mod scope;
 pub mod sequences;
+pub mod shapes;
 pub mod verify;

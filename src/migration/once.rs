@@ -1,6 +1,6 @@
 //! The one-time copy, from the first look to the certificate.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use super::copy::snapshot::Snapshot;
@@ -16,18 +16,22 @@ use super::schema::filter::{self, LeftOut, Unwanted};
 use super::schema::restore;
 use super::schema::script::Entry;
 use super::scope::Scope;
+use super::shapes::{Shapes, changed_since};
 use super::verify::{Catalog, Method};
 use super::{index, replace, sequences, verify};
 use crate::engine::crash;
 use crate::engine::event::{EventKind, Outcome, Verdict};
 use crate::engine::phase::Phase;
 use crate::engine::report::{Exit, Report};
+use crate::engine::retry::{Backoff, retry};
 use crate::engine::step::Cx;
+use crate::engine::view::{State, View};
 use crate::pg::bridge::Bridge;
 use crate::pg::catalog::{self, ForeignKey, Index, Table};
 use crate::pg::names::QualifiedName;
 use crate::pg::tools::Tools;
 use crate::pg::types::Oid;
+use crate::pg::wire::Conn;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -61,14 +65,29 @@ pub struct Request {
 pub async fn run(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Error> {
     let copy = Once { cx, request, looked };
     let tools = looked.tools.as_ref().ok_or_else(|| Report::new("no-pg-dump", Exit::Blockers, "No usable pg_dump was found."))?;
-    let mut ledger = copy.ready().await?;
-    let schema = cx.phase(Phase::Schema, copy.schema(tools, &mut ledger)).await?;
+    copy.ready().await?;
+    let schema = cx.phase(Phase::Schema, copy.again("creating the schema", async || copy.schema(tools).await)).await?;
     let Some(schema) = schema else { return Ok(()) };
     let Schema { prepared, snapshot } = schema;
     cx.phase(Phase::Copy, copy.data(&prepared, snapshot)).await?;
     cx.phase(Phase::Index, copy.post(&prepared)).await?;
-    cx.phase(Phase::Verify, copy.inventory(&prepared)).await?;
-    cx.phase(Phase::Cleanup, copy.cleanup()).await
+    cx.phase(Phase::Verify, copy.again("comparing what both sides hold", async || copy.inventory(&prepared).await)).await?;
+    cx.phase(Phase::Cleanup, copy.again("removing the migration's own records", async || copy.cleanup().await)).await
+}
+
+/// Whether an earlier run did everything but for saying so: nothing but the end of its cleanup, which takes the ledger away, was left to do.
+pub fn is_all_but_ended(history: &View) -> bool {
+    let state = |phase: Phase| history.phases.iter().find(|view| view.phase == phase).map(|view| view.state);
+    state(Phase::Verify) == Some(State::Done) && !matches!(state(Phase::Cleanup), Some(State::Done))
+}
+
+/// Ends a migration that [`is_all_but_ended`].
+///
+/// # Errors
+/// A target that cannot be asked, or files that cannot be removed.
+pub async fn end(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), Error> {
+    let copy = Once { cx, request, looked };
+    cx.phase(Phase::Cleanup, copy.again("removing the migration's own records", async || copy.cleanup().await)).await
 }
 
 /// How the process ends after a copy that came to its end: by what was found.
@@ -116,6 +135,7 @@ struct Prepared {
     indexes: Vec<Index>,
     foreign_keys: Vec<ForeignKey>,
     compared: Catalog,
+    shapes: Arc<Shapes>,
 }
 
 /// What the source's catalogs say.
@@ -135,20 +155,68 @@ impl Prepared {
     fn is_out(&self, entry: &Entry) -> bool {
         self.left_out.iter().any(|out| out.dump_id == entry.dump_id)
     }
+
+    /// What follows the rows and needs something that the target refused.
+    fn dependents(&self, refused: &BTreeMap<u32, String>) -> Vec<LeftOut> {
+        let entries: Vec<&Entry> = self.archive.pre_data.iter().chain(&self.archive.post_data).collect();
+        let mut reasons = refused.clone();
+        filter::cascade(&entries, &mut reasons);
+        let is_new = |entry: &&Entry| !refused.contains_key(&entry.dump_id) && !self.is_out(entry);
+        let left_out = |entry: &Entry| {
+            let reason = reasons.remove(&entry.dump_id)?;
+            Some(LeftOut { dump_id: entry.dump_id, kind: entry.kind.clone(), name: entry.name.clone(), reason })
+        };
+        self.archive.post_data.iter().filter(is_new).filter_map(left_out).collect()
+    }
 }
 
 impl Once<'_> {
-    /// Ends what an earlier run left running, and reads the ledger; without one, the target is made ready.
-    async fn ready(&self) -> Result<Ledger, Error> {
+    /// Does something again, with pauses, as long as it fails in a way that may pass.
+    async fn again<T>(&self, what: &str, work: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+        retry(self.cx, what, &Backoff::server(), Error::is_transient, |attempt| {
+            let work = &work;
+            async move {
+                if attempt > 1 && !self.request.dry_run {
+                    // What the last attempt began may still be running there, and may yet be committed.
+                    self.request.target.end_orphans().await?;
+                }
+                work().await
+            }
+        })
+        .await
+    }
+
+    async fn read_ledger(&self, conn: &mut Conn) -> Result<Found, Error> {
+        let found = ledger::read(conn, &self.request.migration).await;
+        found.map_err(|error| Side::Target.failed("reading the ledger", error))
+    }
+
+    /// The ledger, which must be there by now.
+    async fn own_ledger(&self, conn: &mut Conn) -> Result<Ledger, Error> {
+        match self.read_ledger(conn).await? {
+            Found::Ours(ledger) => Ok(ledger),
+            Found::Nothing | Found::Foreign { .. } => Err(copy::ledger_gone().into()),
+        }
+    }
+
+    /// Ends what an earlier run left running, and looks at the ledger; without one, the target is made ready.
+    async fn ready(&self) -> Result<(), Error> {
         let request = self.request;
         if request.dry_run {
-            return Ok(Ledger::default());
+            return Ok(());
+        }
+        let mut conn = request.target.wire().await?;
+        let is_ours = matches!(self.read_ledger(&mut conn).await?, Found::Ours(_));
+        conn.close().await;
+        if is_ours && !request.replace_target && !archive::exists(self.cx.dir()) {
+            // Its sessions may be those of a run on another machine, which is left alone.
+            return Err(archive_gone().into());
         }
         request.target.end_orphans().await?;
         request.source.end_orphans().await?;
         let mut conn = request.target.wire().await?;
-        let failed = |error| Side::Target.failed("reading the ledger", error);
-        let found = ledger::read(&mut conn, &request.migration).await.map_err(failed)?;
+        let found = self.read_ledger(&mut conn).await?;
+        conn.close().await;
         let ledger = match found {
             Found::Ours(ledger) if !request.replace_target => Some(ledger),
             Found::Nothing if !request.replace_target => None,
@@ -164,18 +232,14 @@ impl Once<'_> {
                 None
             }
         };
-        match ledger {
-            Some(ledger) if archive::exists(self.cx.dir()) => Ok(ledger),
-            Some(_) => Err(archive_gone().into()),
-            None => {
-                archive::remove(self.cx.dir())?;
-                Ok(Ledger::default())
-            }
+        if ledger.is_none() {
+            archive::remove(self.cx.dir())?;
         }
+        Ok(())
     }
 
     /// Reads the source's schema and creates what must be there before the rows. Nothing for a dry run, which ends here.
-    async fn schema(&self, tools: &Tools, ledger: &mut Ledger) -> Result<Option<Schema>, Error> {
+    async fn schema(&self, tools: &Tools) -> Result<Option<Schema>, Error> {
         let dir = self.cx.dir();
         let snapshot = if archive::exists(dir) { None } else { Some(Snapshot::take(&self.request.source).await?) };
         let archive = async {
@@ -185,23 +249,34 @@ impl Once<'_> {
             archive::read(tools, self.request.keep, dir, self.cx.cancel()).await
         };
         let (archive, catalogs) = tokio::try_join!(archive, self.catalogs(snapshot.as_ref()))?;
-        let prepared = self.prepare(archive, catalogs)?;
-        for out in &prepared.left_out {
-            let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
-            self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
-        }
+        let mut prepared = self.prepare(archive, catalogs)?;
+        self.tell_left_out(&prepared.left_out).await?;
         if self.request.dry_run {
             archive::remove(dir)?;
             self.plan(&prepared).announce_all().await?;
             return Ok(None);
         }
-        self.create_schema(&prepared, ledger).await?;
+        let refused = self.create_schema(&prepared).await?;
+        let dependents = prepared.dependents(&refused);
+        self.tell_left_out(&dependents).await?;
+        prepared.left_out.extend(dependents);
         Ok(Some(Schema { prepared, snapshot }))
+    }
+
+    async fn tell_left_out(&self, left_out: &[LeftOut]) -> Result<(), Error> {
+        for out in left_out {
+            let (kind, name, reason) = (out.kind.clone(), out.name.clone(), out.reason.clone());
+            self.cx.emit(EventKind::LeftOut { kind, name, reason }).await?;
+        }
+        Ok(())
     }
 
     /// Has pg_dump write the schema that a snapshot shows.
     async fn dump(&self, tools: &Tools, snapshot: &Snapshot) -> Result<(), Error> {
         let work = async {
+            let source = self.request.source.sql_in(&snapshot.id).await?;
+            Shapes::read(&source).await?.store(self.cx.dir())?;
+            drop(source);
             let info = self.request.source.info().clone();
             let bridge = Bridge::start(info, self.cx.dir(), self.cx.cancel().clone())
                 .map_err(|error| Side::Source.failed("opening the bridge for pg_dump", error))?;
@@ -243,19 +318,17 @@ impl Once<'_> {
             .filter(|table| self.request.scope.matches(table.name.schema.as_str(), table.name.name.as_str()))
             .partition(|table| entries_of.contains(&table.oid) || table.config_condition.is_some());
         if let Some(table) = unknown.first() {
-            return Err(changed_since(&format!(
-                "The table {} was created on the source after its schema was read.",
-                table.name.human()
-            ))
-            .into());
+            let name = table.name.human();
+            return Err(changed_since(format!("The table {name} was created on the source after its schema was read.")).into());
         }
         let known: HashSet<Oid> = tables.iter().map(|table| table.oid).collect();
         if let Some(entry) = entries.iter().find(|e| is_dropped(e, &out, &known, &compared)) {
             return Err(
-                changed_since(&format!("The table {} was dropped on the source after its schema was read.", entry.name)).into()
+                changed_since(format!("The table {} was dropped on the source after its schema was read.", entry.name)).into()
             );
         }
-        Ok(Prepared { archive, left_out, tables, indexes, foreign_keys, compared })
+        let shapes = Arc::new(Shapes::load(self.cx.dir())?);
+        Ok(Prepared { archive, left_out, tables, indexes, foreign_keys, compared, shapes })
     }
 
     fn unwanted(&self, compared: &Catalog) -> Unwanted {
@@ -269,26 +342,23 @@ impl Once<'_> {
         }
     }
 
-    async fn create_schema(&self, prepared: &Prepared, ledger: &mut Ledger) -> Result<(), Error> {
-        let entries: Vec<&Entry> = prepared
-            .archive
-            .pre_data
-            .iter()
-            .filter(|entry| !prepared.is_out(entry) && !is_for_the_end(entry) && !ledger.refused.contains_key(&entry.dump_id))
-            .collect();
+    /// Gives what the target refused, now or in an earlier run, with its reasons.
+    async fn create_schema(&self, prepared: &Prepared) -> Result<BTreeMap<u32, String>, Error> {
         let work = async {
             let mut conn = self.request.target.wire().await?;
-            if ledger.marks.is_empty() {
-                // Nothing of ours is there, or only what the ledger's creation left.
-                let found = ledger::read(&mut conn, &self.request.migration).await;
-                if matches!(found.map_err(|error| Side::Target.failed("reading the ledger", error))?, Found::Nothing) {
-                    let created = ledger::create(&mut conn, &self.request.migration).await;
-                    created.map_err(|error| Side::Target.failed("creating the ledger", error))?;
-                }
+            if matches!(self.read_ledger(&mut conn).await?, Found::Nothing) {
+                let created = ledger::create(&mut conn, &self.request.migration).await;
+                created.map_err(|error| Side::Target.failed("creating the ledger", error))?;
             }
             crash::point("schema.ledger-created");
-            conn.close().await;
+            let ledger = self.own_ledger(&mut conn).await?;
+            let is_open =
+                |entry: &&Entry| !prepared.is_out(entry) && !is_for_the_end(entry) && !ledger.refused.contains_key(&entry.dump_id);
+            let entries: Vec<&Entry> = prepared.archive.pre_data.iter().filter(is_open).collect();
             let restored = restore::create_all(&self.request.target, self.request.jobs, &entries, &ledger.entries).await?;
+            // The session was open all the while: if it still is, the server has forgotten nothing.
+            ledger::make_durable(&mut conn).await.map_err(|error| Side::Target.failed("making the schema durable", error))?;
+            conn.close().await;
             for entry in &entries {
                 if let Some(reason) = restored.refused.get(&entry.dump_id) {
                     let (kind, name, reason) = (entry.kind.clone(), entry.name.clone(), reason.clone());
@@ -296,11 +366,13 @@ impl Once<'_> {
                 }
             }
             let created = entries.len() - restored.refused.len();
-            Ok::<_, Error>(((), Outcome::Success, format!("{created} definitions are on the target.")))
+            let mut refused = ledger.refused;
+            refused.extend(restored.refused);
+            Ok::<_, Error>((refused, Outcome::Success, format!("{created} definitions are on the target.")))
         };
-        self.cx.step("schema.create", Phase::Schema, "Creating tables, types and functions", work).await?;
+        let refused = self.cx.step("schema.create", Phase::Schema, "Creating tables, types and functions", work).await?;
         crash::point("schema.created");
-        Ok(())
+        Ok(refused)
     }
 
     fn plan(&self, prepared: &Prepared) -> Copy {
@@ -326,6 +398,7 @@ impl Once<'_> {
             cuts: Mutex::default(),
             keep: request.keep,
             verified: Arc::default(),
+            shapes: Arc::clone(&prepared.shapes),
         }
     }
 
@@ -334,6 +407,10 @@ impl Once<'_> {
         self.plan(prepared).run(snapshot).await?;
         self.cx.safe_point()?;
         let skipped: HashSet<Oid> = self.sequences_left_out(prepared);
+        self.again("setting sequences", async || self.sequences(&skipped).await).await
+    }
+
+    async fn sequences(&self, skipped: &HashSet<Oid>) -> Result<(), Error> {
         let wanted = |oid: Oid, _: &QualifiedName| !skipped.contains(&oid);
         let work = async {
             let number = sequences::copy(&self.request.source, &self.request.target, &wanted).await?;
@@ -368,16 +445,10 @@ impl Once<'_> {
             foreign_keys,
             jobs: self.request.jobs,
         };
-        let backoff = crate::engine::retry::Backoff::SERVER;
-        let what = "creating what follows the rows";
-        crate::engine::retry::retry(self.cx, what, &backoff, Error::is_transient, |_| async {
+        self.again("creating what follows the rows", async || {
             let mut conn = self.request.target.wire().await?;
-            let found = ledger::read(&mut conn, &self.request.migration).await;
-            conn.close().await;
-            match found.map_err(|error| Side::Target.failed("reading the ledger", error))? {
-                Found::Ours(ledger) => post.run(&ledger).await,
-                Found::Nothing | Found::Foreign { .. } => Err(copy::ledger_gone().into()),
-            }
+            let ledger = self.own_ledger(&mut conn).await?;
+            post.run(&ledger, conn).await
         })
         .await
     }
@@ -397,16 +468,12 @@ impl Once<'_> {
         let options = inventory::Options { owners: keep.owners, grants: keep.grants, tablespaces: false, sequence_values: false };
         let compared = inventory::compare(&source, &target, options);
         let announced = self.announced(prepared).await?;
-        let (unexplained, explained) = inventory::explain(&compared.differences, &announced);
-        let (by_policy, unexplained): (Vec<_>, Vec<_>) =
-            unexplained.into_iter().map(|d| (policy(&d), d)).partition(|(reason, _)| reason.is_some());
-        let mut explanations: Vec<String> = explained.iter().map(|(difference, reason)| format!("{difference} {reason}")).collect();
-        explanations.extend(by_policy.iter().map(|(reason, difference)| format!("{difference} {}", reason.unwrap_or_default())));
+        let settled = inventory::settle(&compared, &announced, keep.grants);
         self.cx
             .emit(EventKind::InventoryCompared {
                 objects: compared.objects,
-                differences: unexplained.iter().map(|(_, difference)| difference.to_string()).collect(),
-                explained: explanations,
+                differences: settled.unexplained,
+                explained: settled.explained,
                 not_compared: compared.not_compared,
             })
             .await?;
@@ -416,12 +483,8 @@ impl Once<'_> {
     /// What was announced to be left out: by the plan, and by the target as long as it may not have it.
     async fn announced(&self, prepared: &Prepared) -> Result<Vec<inventory::LeftOut>, Error> {
         let mut conn = self.request.target.wire().await?;
-        let found = ledger::read(&mut conn, &self.request.migration).await;
+        let refused = self.own_ledger(&mut conn).await?.refused;
         conn.close().await;
-        let refused = match found.map_err(|error| Side::Target.failed("reading the ledger", error))? {
-            Found::Ours(ledger) => ledger.refused,
-            Found::Nothing | Found::Foreign { .. } => return Err(copy::ledger_gone().into()),
-        };
         let mut announced: Vec<inventory::LeftOut> = prepared.left_out.iter().map(announcement).collect();
         for entry in prepared.archive.pre_data.iter().chain(&prepared.archive.post_data) {
             // What the role may not create was to be expected of a managed target; any other refusal is a difference that nobody announced.
@@ -441,9 +504,15 @@ impl Once<'_> {
     async fn cleanup(&self) -> Result<(), Error> {
         let work = async {
             let mut conn = self.request.target.wire().await?;
-            ledger::remove(&mut conn).await.map_err(|error| Side::Target.failed("removing the ledger", error))?;
+            crash::point("cleanup.before");
+            // An earlier attempt may have removed it without hearing of its success.
+            if matches!(self.read_ledger(&mut conn).await?, Found::Ours(_)) {
+                ledger::remove(&mut conn).await.map_err(|error| Side::Target.failed("removing the ledger", error))?;
+            }
             conn.close().await;
+            crash::point("cleanup.ledger-removed");
             archive::remove(self.cx.dir())?;
+            crash::point("cleanup.files-removed");
             Ok::<_, Error>(((), Outcome::Success, String::new()))
         };
         self.cx.step("cleanup", Phase::Cleanup, "Removing the migration's own records", work).await
@@ -462,26 +531,6 @@ fn is_for_the_end(entry: &Entry) -> bool {
 /// A table of the archive that is wanted, has rows of its own, and is not on the source any more.
 fn is_dropped(entry: &Entry, out: &HashSet<u32>, known: &HashSet<Oid>, compared: &Catalog) -> bool {
     entry.kind == "TABLE" && !out.contains(&entry.dump_id) && !known.contains(&entry.oid) && compared.table(entry.oid).is_none()
-}
-
-/// What is left out by design, whatever the source has.
-pub fn policy(difference: &inventory::Difference) -> Option<&'static str> {
-    match difference.kind.as_str() {
-        "publication" | "published schema" | "published table" => {
-            Some("Publications are not carried over; create them on the target when something subscribes to it.")
-        }
-        "subscription" => Some("Subscriptions are not carried over: two databases must not take the same stream."),
-        "security label" => Some("Security labels are not carried over."),
-        "setting" | "database setting" => {
-            Some("Settings of the database and of roles are not part of a dump; set them on the target where they are wanted.")
-        }
-        _ => None,
-    }
-}
-
-fn changed_since(sentence: &str) -> Report {
-    Report::new("schema-changed", Exit::Source, sentence)
-        .with_fix("Start over with --replace-target, and leave the source's schema as it is until the copy is done.")
 }
 
 fn foreign() -> Report {

@@ -49,16 +49,18 @@ fn pass(entry: &Entry) -> u8 {
         "ACL" | "DEFAULT ACL" => 1,
         "MATERIALIZED VIEW DATA" => 2,
         "EVENT TRIGGER" => 3,
+        "COMMENT" if entry.name.starts_with("EVENT TRIGGER ") => 3,
         _ => 0,
     }
 }
 
 impl Post<'_> {
-    /// Creates what the ledger does not have yet.
+    /// Creates what the ledger does not have yet. `conn` is the session that has read the ledger, open all the while, so that its last commit tells whether
+    /// the server has forgotten anything.
     ///
     /// # Errors
     /// A failure of the target. What it refuses is told and noted instead.
-    pub async fn run(&self, ledger: &Ledger) -> Result<(), Error> {
+    pub async fn run(&self, ledger: &Ledger, mut conn: Conn) -> Result<(), Error> {
         let open = |entry: &&&Entry| !ledger.entries.contains(&entry.dump_id) && !ledger.refused.contains_key(&entry.dump_id);
         let open: Vec<&Entry> = self.entries.iter().filter(open).copied().collect();
         let (keys, others): (Vec<&Entry>, Vec<&Entry>) = open.into_iter().partition(|entry| self.foreign_key(entry).is_some());
@@ -67,7 +69,6 @@ impl Post<'_> {
         let (late, others): (Vec<&Entry>, Vec<&Entry>) = others.into_iter().partition(needs_key);
         let in_pass = |wanted: u8| others.iter().copied().filter(move |entry| pass(entry) == wanted).collect::<Vec<&Entry>>();
 
-        let mut conn = self.target.wire().await?;
         self.create(&mut conn, &in_pass(0)).await?;
         self.gather_statistics(&mut conn, ledger).await?;
         self.add_keys(&mut conn, &keys, ledger).await?;
@@ -75,7 +76,9 @@ impl Post<'_> {
         self.create(&mut conn, &late).await?;
         for later in 1..=3 {
             self.create(&mut conn, &in_pass(later)).await?;
+            crash::point("post.pass");
         }
+        ledger::make_durable(&mut conn).await.map_err(|error| Side::Target.failed("making everything durable", error))?;
         conn.close().await;
         Ok(())
     }
@@ -105,7 +108,7 @@ impl Post<'_> {
             let (id, kind, name) = (entry.dump_id, "MATERIALIZED VIEW".to_owned(), entry.name.clone());
             self.cx.emit(EventKind::BuildStarted { id, kind, name }).await?;
         }
-        let restored = restore::create(conn, entries, &BTreeSet::new(), &|_| {}).await?;
+        let restored = restore::create(conn, entries, &BTreeSet::new(), &|_| crash::point("post.batch")).await?;
         self.tell(entries, &restored.refused).await
     }
 
@@ -181,7 +184,7 @@ impl Post<'_> {
         futures_util::future::try_join_all(workers).await.map(drop)
     }
 
-    async fn validate<'e>(&self, queue: Arc<Mutex<VecDeque<&'e Entry>>>) -> Result<(), Error> {
+    async fn validate(&self, queue: Arc<Mutex<VecDeque<&Entry>>>) -> Result<(), Error> {
         let mut conn = None;
         loop {
             let Some(entry) = super::copy::lock(&queue).pop_front() else { return Ok(()) };
@@ -196,7 +199,7 @@ impl Post<'_> {
             let note = ledger::note_entries(&[id]);
             let sql = format!("begin; alter table only {} validate constraint {}; {note}; commit", key.table, key.name);
             match conn.query(&sql).await {
-                Ok(_) => {}
+                Ok(_) => crash::point("post.key-validated"),
                 Err(PgError::Server(error)) if error.sqlstate == "23503" => {
                     let reason = "The source holds rows that refer to rows that do not exist, although it says that the constraint is valid. \
                         The constraint is on the target, not validated.";

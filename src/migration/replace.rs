@@ -2,12 +2,14 @@
 
 use super::ends::Target;
 use super::error::{Error, Side};
+use crate::engine::crash;
 
 /// The statements that remove everything that the role owns, kind by kind; what an extension brought goes with the extension. Schemas other than
-/// `public` are dropped whole; `public` is emptied, because on some servers it belongs to somebody else. Anything that cannot be removed is an error, so
+/// `public` are dropped whole, the ledger of an earlier migration first, because it must never speak of what is not there any more; `public` is emptied, because on some servers it belongs to somebody else. Anything that cannot be removed is an error, so
 /// that nothing of the old content can be taken for new.
 const STATEMENTS: &str = "
-select 'drop schema ' || pg_catalog.quote_ident(nspname) || ' cascade' as statement, 1 as rank
+select 'drop schema ' || pg_catalog.quote_ident(nspname) || ' cascade' as statement,
+       case nspname when 'neon_migrate' then -1 else 1 end as rank
   from pg_catalog.pg_namespace
  where nspname !~ '^pg_' and nspname not in ('information_schema', 'public', 'neon', 'neon_auth', 'neon_migration')
    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
@@ -84,6 +86,7 @@ pub async fn everything(target: &Target) -> Result<usize, Error> {
     let mut removed = 0;
     for row in client.query(STATEMENTS, &[]).await.map_err(failed)? {
         let statement: String = row.try_get(0).map_err(failed)?;
+        crash::point("replace.statement");
         match client.batch_execute(&statement).await {
             Ok(()) => removed += 1,
             // Something dropped before may have taken it along.

@@ -4,6 +4,7 @@
 
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
+use crate::engine::crash;
 use crate::pg::catalog;
 use crate::pg::error::PgError;
 use crate::pg::names::{QualifiedName, literal};
@@ -25,6 +26,8 @@ pub async fn copy(source: &Source, target: &Target, wanted: &(dyn Fn(Oid, &Quali
         sequences.into_iter().filter(|(oid, name)| wanted(*oid, name)).map(|(_, name)| name).collect();
     drop(client);
     let (mut reader, mut writer) = (source.wire().await?, target.wire().await?);
+    // Nothing in the ledger would tell that a server forgot these.
+    writer.query("set synchronous_commit = on").await.map_err(to)?;
     for batch in sequences.chunks(BATCH) {
         let sql: Vec<String> = batch.iter().map(|name| format!("select last_value, is_called from {name}")).collect();
         let answers = reader.query(&sql.join("; ")).await.map_err(from)?;
@@ -41,6 +44,7 @@ pub async fn copy(source: &Source, target: &Target, wanted: &(dyn Fn(Oid, &Quali
             ));
         }
         writer.query(&set).await.map_err(to)?;
+        crash::point("copy.sequences");
     }
     reader.close().await;
     writer.close().await;

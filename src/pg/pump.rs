@@ -23,6 +23,15 @@ const WRITE_BYTES: usize = 128 * 1024;
 /// How long both sides may be silent. A COPY may search a bloated table for a while before it finds its first row.
 const STALL_LIMIT: Duration = Duration::from_secs(15 * 60);
 
+/// [`STALL_LIMIT`]; a debug build takes a limit in milliseconds from `NEON_MIGRATE_STALL_MS`, so that a test need not wait for minutes.
+fn stall_limit() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(limit) = std::env::var("NEON_MIGRATE_STALL_MS").ok().and_then(|value| value.parse().ok()) {
+        return Duration::from_millis(limit);
+    }
+    STALL_LIMIT
+}
+
 /// Is told how a pass gets on: which COPY (from 0), how many frames of row data began, and how many bytes of row data went by since the last call. In the
 /// text format one frame is one row; the binary format has one frame more.
 pub type OnProgress<'a> = &'a (dyn Fn(usize, u64, u64) + Sync);
@@ -160,9 +169,9 @@ fn settle(bytes: &[u64], source: &[Answer], target: &[Answer]) -> Result<Vec<Cop
 }
 
 async fn within_stall_limit<T>(what: &str, work: impl Future<Output = Result<T, PgError>>) -> Result<T, PgError> {
-    match tokio::time::timeout(STALL_LIMIT, work).await {
+    match tokio::time::timeout(stall_limit(), work).await {
         Ok(result) => result,
-        Err(_) => Err(PgError::Timeout { what: what.to_owned(), limit_s: STALL_LIMIT.as_secs() }),
+        Err(_) => Err(PgError::Timeout { what: what.to_owned(), limit_s: stall_limit().as_secs() }),
     }
 }
 
@@ -273,11 +282,11 @@ impl<'a, R: AsyncRead + Unpin> Flow<'a, R> {
                     read.await.map_err(FlowError::Source)
                 })
             };
-            let ((), ended) = match tokio::time::timeout(STALL_LIMIT, both).await {
+            let ((), ended) = match tokio::time::timeout(stall_limit(), both).await {
                 Ok(result) => result?,
                 Err(_) => {
                     let what = "moving rows from the source to the target".to_owned();
-                    return Err(FlowError::Source(PgError::Timeout { what, limit_s: STALL_LIMIT.as_secs() }));
+                    return Err(FlowError::Source(PgError::Timeout { what, limit_s: stall_limit().as_secs() }));
                 }
             };
             finished = ended;

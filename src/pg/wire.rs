@@ -276,12 +276,19 @@ pub(super) fn server_error(mut body: &[u8]) -> Result<ServerError, PgError> {
             b'M' => message = value,
             b'H' => hint = Some(value),
             b't' => table = Some(value),
+            // Of the context no more than the table of a copy is kept.
+            b'W' if table.is_none() => table = copied_table(&value),
             b'c' => column = Some(value),
             b'n' => constraint = Some(value),
             _ => {}
         }
     }
     Ok(ServerError { hint, table, column, constraint, ..ServerError::new(&sqlstate, &message) })
+}
+
+/// The table in a context such as `COPY orders, line 5, column id: "…"`. What follows it may be a row's value.
+fn copied_table(context: &str) -> Option<String> {
+    Some(context.strip_prefix("COPY ")?.split_once(", line ")?.0.to_owned())
 }
 
 #[cfg(test)]

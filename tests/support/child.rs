@@ -105,6 +105,11 @@ impl Running {
         poll::until_true(limit, &what, async || self.stdout().contains(words) || self.stderr().contains(words)).await;
     }
 
+    /// Waits for the end for a while; the exit code if it came.
+    pub async fn ends_within(&mut self, limit: Duration) -> Option<Option<i32>> {
+        tokio::time::timeout(limit, self.child.wait()).await.ok().map(|status| status.unwrap().code())
+    }
+
     /// Waits for the end, which must come within `limit`; a process that is late is killed and fails the test.
     pub async fn finish(mut self, limit: Duration) -> Outcome {
         let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {

@@ -5,6 +5,8 @@
 pub mod child;
 pub mod cluster;
 pub mod fixtures;
+pub mod ground;
+pub mod migrate;
 pub mod poll;
 pub mod pooler;
 pub mod postgres;

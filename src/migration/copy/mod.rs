@@ -8,6 +8,11 @@
 //! * tables that were finished in an older one are compared with it: those that are equal are carried over, because what they hold is also what the new
 //!   snapshot shows; those that the application changed meanwhile are emptied and copied again, and named,
 //! * tables of which only some ranges were committed are emptied and copied again: ranges of two snapshots do not make one table.
+//!
+//! Commits are not waited for on the target's disk, so that a server that crashes forgets the last of them, and workers that have no connection at
+//! that moment do not notice. Therefore each round has a *witness*: a session that reads the ledger first, is open as long as the round lasts, and
+//! makes everything durable at its end by a commit that is waited for (WAL is flushed in order). A crash ends every session; so if the witness's
+//! commit succeeds, nothing was forgotten between, and if it does not, the next round reads what is left.
 
 mod compare;
 pub mod plan;
@@ -18,7 +23,6 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use self::plan::{BuildCost, CtidRange, Cutting, Group};
 use self::schedule::{GroupPlan, Schedule};
@@ -31,16 +35,21 @@ use super::index::Build;
 use super::large_objects;
 use super::ledger::{self, Found, Ledger};
 use super::schema::archive::Keep;
+use super::shapes::Shapes;
 use super::verify::{Catalog, HashExpr, Method, Sums, hash_plan};
+use crate::engine::crash;
 use crate::engine::event::{EventKind, PlannedTable};
-use crate::engine::retry::Backoff;
+use crate::engine::retry::{Attempts, Backoff};
 use crate::engine::step::{Cx, ToReport};
 use crate::pg::catalog::Table;
 use crate::pg::names::human;
 use crate::pg::types::{Oid, ServerVersion};
+use crate::pg::wire::Conn;
 
 /// The ledger's milestone: all rows are there, as of one snapshot.
 const DATA_MARK: &str = "data";
+/// The ledger's milestone: the number of the latest snapshot.
+const SNAPSHOT_MARK: &str = "snapshot";
 
 /// What is to be copied, and how.
 #[derive(Debug)]
@@ -77,6 +86,8 @@ pub struct Copy {
     pub keep: Keep,
     /// In which generation each table was compared by this process.
     pub verified: Arc<Mutex<HashMap<Oid, u32>>>,
+    /// The tables as they were when the schema was read.
+    pub shapes: Arc<Shapes>,
 }
 
 impl Copy {
@@ -85,18 +96,24 @@ impl Copy {
     /// # Errors
     /// What could not be mended by trying again.
     pub async fn run(&self, mut snapshot: Option<Snapshot>) -> Result<(), Error> {
-        let backoff = Backoff::SERVER;
-        let (mut attempt, mut begun, mut progress) = (1, Instant::now(), 0);
-        let mut generation = 0;
+        let backoff = Backoff::server();
+        let mut attempts = Attempts::new(backoff);
+        let (mut generation, mut progress) = (0, 0);
         loop {
-            let error =
-                match self.round(&mut snapshot, &mut generation, &mut progress_of(&mut attempt, &mut begun, &mut progress)).await {
-                    Ok(()) => return Ok(()),
-                    Err(error) => error,
-                };
-            let pause = backoff.pause(attempt, begun.elapsed(), &mut rand::rng()).filter(|_| error.is_transient());
-            let Some(pause) = pause else { return Err(error) };
-            if matches!(error, Error::SnapshotLost { .. }) {
+            let again = attempts.failed() > 0;
+            let round = async {
+                if again {
+                    // What the last round began may still be running there, and may yet be committed.
+                    self.target.end_orphans().await?;
+                }
+                self.round(&mut snapshot, &mut generation, &mut progress_of(&mut attempts, &mut progress)).await
+            };
+            let error = match round.await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let Some(pause) = attempts.pause().filter(|_| error.is_transient()) else { return Err(error) };
+            if matches!(error, Error::SnapshotLost { .. } | Error::Rewritten { .. }) {
                 snapshot = None;
             }
             let report = error.to_report();
@@ -105,16 +122,15 @@ impl Copy {
             self.cx
                 .emit(EventKind::Retrying {
                     what: "copying the data".to_owned(),
-                    attempt,
+                    attempt: attempts.failed(),
                     attempts_max: backoff.attempts_max,
                     delay_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
                     reason,
                 })
                 .await?;
-            if self.cx.stop().run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            if self.cx.stop().run_until_cancelled(attempts.wait(pause)).await.is_none() {
                 return Err(Error::Interrupted);
             }
-            attempt += 1;
         }
     }
 
@@ -125,34 +141,60 @@ impl Copy {
         generation: &mut u32,
         on_progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), Error> {
-        let mut ledger = self.read_ledger().await?;
-        on_progress(ledger.parts.values().map(BTreeMap::len).sum::<usize>() + ledger.entries.len());
+        let mut witness = self.target.wire().await?;
+        let mut ledger = self.read_ledger(&mut witness).await?;
+        on_progress(ledger.parts.values().map(BTreeMap::len).sum::<usize>() + ledger.entries.len() + ledger.marks.len());
         if ledger.marks.contains_key(DATA_MARK) {
-            return self.build_only(&ledger).await;
+            self.build_only(&ledger).await?;
+        } else {
+            self.hold_snapshot(&mut witness, &ledger, snapshot, generation).await?;
+            let Some(held) = snapshot.as_ref() else { return Err(Error::Interrupted) };
+            if self.settle_older(&ledger, held, *generation).await? {
+                ledger = self.read_ledger(&mut witness).await?;
+            }
+            self.copy_round(&ledger, snapshot, *generation, &mut witness).await?;
         }
-        if snapshot.as_ref().is_none_or(Snapshot::is_lost) {
-            *snapshot = Some(Snapshot::take(&self.source).await?);
-            *generation = 0;
-        }
-        let Some(held) = snapshot.as_ref() else { return Err(Error::Interrupted) };
-        if *generation == 0 {
-            let latest = ledger.parts.values().flat_map(|parts| parts.values()).map(|part| part.generation).max().unwrap_or(0);
-            *generation = latest + 1;
-            self.cx.emit(EventKind::SnapshotTaken { generation: *generation, lsn: held.lsn.to_string() }).await?;
-        }
-        if self.settle_older(&ledger, held, *generation).await? {
-            ledger = self.read_ledger().await?;
-        }
-        self.copy_round(&ledger, snapshot, *generation).await
+        ledger::make_durable(&mut witness)
+            .await
+            .map_err(|error| Side::Target.failed("making all rows and indexes durable", error))?;
+        witness.close().await;
+        Ok(())
     }
 
-    async fn read_ledger(&self) -> Result<Ledger, Error> {
-        let mut conn = self.target.wire().await?;
-        let found = ledger::read(&mut conn, &self.migration).await;
+    async fn read_ledger(&self, conn: &mut Conn) -> Result<Ledger, Error> {
+        let found = ledger::read(conn, &self.migration).await;
         match found.map_err(|error| Side::Target.failed("reading the ledger", error))? {
             Found::Ours(ledger) => Ok(ledger),
             Found::Nothing | Found::Foreign { .. } => Err(ledger_gone().into()),
         }
+    }
+
+    /// Takes a new snapshot if the last one is lost, and numbers it. Its number is never one that was used before: large objects and
+    /// comparisons are remembered by it.
+    async fn hold_snapshot(
+        &self,
+        witness: &mut Conn,
+        ledger: &Ledger,
+        snapshot: &mut Option<Snapshot>,
+        generation: &mut u32,
+    ) -> Result<(), Error> {
+        if snapshot.as_ref().is_none_or(Snapshot::is_lost) {
+            let taken = Snapshot::take(&self.source).await?;
+            let source = self.source.sql_in(&taken.id).await?;
+            self.shapes.check(&Shapes::read(&source).await?, self.tables.iter().map(|table| table.oid))?;
+            *snapshot = Some(taken);
+        } else if *generation > 0 {
+            return Ok(());
+        }
+        let Some(held) = snapshot.as_ref() else { return Err(Error::Interrupted) };
+        let noted = ledger.marks.get(SNAPSHOT_MARK).and_then(|number| number.parse().ok()).unwrap_or(0);
+        let used = ledger.parts.values().flat_map(|parts| parts.values()).map(|part| part.generation).max().unwrap_or(0);
+        *generation = noted.max(used).max(*generation) + 1;
+        let note = ledger::note_mark(SNAPSHOT_MARK, &generation.to_string());
+        witness.query(&note).await.map_err(|error| Side::Target.failed("noting the snapshot", error))?;
+        self.cx.emit(EventKind::SnapshotTaken { generation: *generation, lsn: held.lsn.to_string() }).await?;
+        crash::point("snapshot.taken");
+        Ok(())
     }
 
     /// Carries finished tables of older snapshots over into this one, or empties them. True if anything had to be settled.
@@ -188,14 +230,18 @@ impl Copy {
         }
         let oids: Vec<Oid> = emptied.iter().map(|position| self.tables[*position].oid).collect();
         if !oids.is_empty() {
-            sql.push_str(&format!("; {}", ledger::forget_parts(&oids)));
+            let finished: Vec<String> = oids.iter().map(|oid| finished_mark(*oid)).collect();
+            sql.push_str(&format!("; {}; {}", ledger::forget_parts(&oids), ledger::forget_marks(&finished)));
         }
         if !kept.is_empty() {
             sql.push_str(&format!("; {}", ledger::carry_parts(&kept, generation)));
         }
         sql.push_str("; commit");
+        crash::point("resume.reconciled");
         let mut conn = self.target.wire().await?;
         conn.query(&sql).await.map_err(|error| Side::Target.failed("emptying tables that are copied again", error))?;
+        conn.close().await;
+        crash::point("resume.settled");
         Ok(true)
     }
 
@@ -218,7 +264,13 @@ impl Copy {
     }
 
     /// Copies what is left, and builds what it can.
-    async fn copy_round(&self, ledger: &Ledger, snapshot: &mut Option<Snapshot>, generation: u32) -> Result<(), Error> {
+    async fn copy_round(
+        &self,
+        ledger: &Ledger,
+        snapshot: &mut Option<Snapshot>,
+        generation: u32,
+        witness: &mut Conn,
+    ) -> Result<(), Error> {
         let Some(held) = snapshot.as_ref() else { return Err(Error::Interrupted) };
         let groups = self.groups(ledger);
         self.announce(&groups, ledger).await?;
@@ -256,7 +308,7 @@ impl Copy {
             let (objects, ()) = tokio::join!(objects, release);
             objects?;
             if round.schedule.data_done().is_cancelled() {
-                self.data_is_there(snapshot, generation).await?;
+                self.data_is_there(snapshot, generation, witness).await?;
             }
             Ok(())
         };
@@ -273,11 +325,12 @@ impl Copy {
     }
 
     /// Notes that all rows are there, and gives the snapshot up.
-    async fn data_is_there(&self, snapshot: &mut Option<Snapshot>, generation: u32) -> Result<(), Error> {
-        let mut conn = self.target.wire().await?;
+    async fn data_is_there(&self, snapshot: &mut Option<Snapshot>, generation: u32, witness: &mut Conn) -> Result<(), Error> {
         let sql =
             format!("begin; set local synchronous_commit = on; {}; commit", ledger::note_mark(DATA_MARK, &generation.to_string()));
-        conn.query(&sql).await.map_err(|error| Side::Target.failed("noting that all rows are there", error))?;
+        crash::point("copy.before-data-mark");
+        witness.query(&sql).await.map_err(|error| Side::Target.failed("noting that all rows are there", error))?;
+        crash::point("copy.data-mark");
         *snapshot = None;
         self.cx.emit(EventKind::SnapshotReleased { generation }).await?;
         Ok(())
@@ -351,7 +404,12 @@ impl Copy {
             open.into_iter().map(|(position, build)| (vec![position], build.cost)).unzip()
         };
         GroupPlan {
-            verifies: if verify { (0..work.group.ranges.len()).collect() } else { Vec::new() },
+            // What was compared before it was copied again has to be compared again, too.
+            verifies: if verify || !copies.is_empty() && self.method.is_some() {
+                (0..work.group.ranges.len()).collect()
+            } else {
+                Vec::new()
+            },
             copy_cost: bytes / work.group.ranges.len().max(1) as u64,
             finish: work.group.tables.iter().any(|position| !ledger.marks.contains_key(&finished_mark(self.tables[*position].oid))),
             copies,
@@ -484,12 +542,11 @@ impl Copy {
 }
 
 /// Starts the schedule of attempts anew whenever more is committed than before.
-fn progress_of<'a>(attempt: &'a mut u32, begun: &'a mut Instant, progress: &'a mut usize) -> impl FnMut(usize) + Send + 'a {
+fn progress_of<'a>(attempts: &'a mut Attempts, progress: &'a mut usize) -> impl FnMut(usize) + Send + 'a {
     move |now| {
         if now > *progress {
             *progress = now;
-            *attempt = 1;
-            *begun = Instant::now();
+            attempts.begin_anew();
         }
     }
 }

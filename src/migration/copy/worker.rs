@@ -216,7 +216,7 @@ impl Round {
             }
             Err(error) => return Err(Error::from_pump(error, &title)),
         };
-        self.refuse_rewritten(&passed.source_answers)?;
+        self.refuse_rewritten(passed.source_answers.iter().filter(|a| a.tag.starts_with("SELECT")).next_back())?;
         crash::point("copy.before-commit");
         let parts = u32::try_from(work.group.ranges.len()).unwrap_or(u32::MAX);
         let number = u32::try_from(part).unwrap_or(u32::MAX);
@@ -247,24 +247,26 @@ impl Round {
             target_sql.push_str("; ");
             target_sql.push_str(&plan::copy_in(table, freeze));
         }
-        let oids: Vec<String> = self.tables_of(work).map(|t| t.oid.to_string()).collect();
-        source_sql.push_str(&format!(
-            "; select relname from pg_catalog.pg_class where oid in ({}) and relfilenode <> pg_catalog.pg_relation_filenode(oid); commit",
-            oids.join(", ")
-        ));
+        source_sql.push_str(&format!("; {}; commit", self.rewritten_sql(work)));
         Pass { source_sql, target_sql, copies: work.group.tables.len() }
+    }
+
+    /// The statement that [`Round::refuse_rewritten`] looks at.
+    pub(super) fn rewritten_sql(&self, work: &GroupWork) -> String {
+        let oids: Vec<String> = self.tables_of(work).map(|t| t.oid.to_string()).collect();
+        format!(
+            "select relname from pg_catalog.pg_class where oid in ({}) and relfilenode <> pg_catalog.pg_relation_filenode(oid)",
+            oids.join(", ")
+        )
     }
 
     /// Refuses rows of a table that was truncated or rewritten after the snapshot: it looks empty then, or may miss rows, to a transaction with an older
     /// snapshot (Postgres documentation, "Caveats" of concurrency control). In the snapshot, `pg_class` still has the old file; the function
     /// gives the present one.
-    fn refuse_rewritten(&self, answers: &[crate::pg::wire::Answer]) -> Result<(), Error> {
-        let rewritten = answers.iter().filter(|a| a.tag.starts_with("SELECT")).flat_map(|a| a.rows.first()).next();
-        match rewritten.and_then(|row| row.first().cloned().flatten()) {
+    pub(super) fn refuse_rewritten(&self, answer: Option<&crate::pg::wire::Answer>) -> Result<(), Error> {
+        match answer.and_then(|answer| answer.rows.first()?.first().cloned().flatten()) {
             None => Ok(()),
-            Some(name) => Err(Error::SnapshotLost {
-                doing: format!("copying {}, which was truncated or rewritten meanwhile", crate::pg::names::human(&name)),
-            }),
+            Some(name) => Err(Error::Rewritten { doing: format!("copying {}", crate::pg::names::human(&name)) }),
         }
     }
 
@@ -356,7 +358,7 @@ impl Round {
             }
             let failed = |error| Side::Target.failed(format!("attaching {}", build.name), error);
             match target.query(&format!("begin; {attach}; {}; commit", ledger::note_entries(&[id]))).await {
-                Ok(_) => {}
+                Ok(_) => crash::point("index.attached"),
                 Err(PgError::Server(error)) if !PgError::Server(error.clone()).is_transient() => {
                     let reason = restore::refusal(&error);
                     target.query(&format!("rollback; {}", ledger::note_refused(id, &reason))).await.map_err(failed)?;

@@ -239,11 +239,11 @@ pub struct LeftOut {
 /// What belongs to a relation that was left out is explained by it. An announced object that differs is not: it was announced to
 /// be missing.
 pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Difference>, Vec<(Difference, String)>) {
-    let mut reasons: BTreeMap<(String, &str), &str> = BTreeMap::new();
-    let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut reasons: BTreeMap<(String, String), &str> = BTreeMap::new();
+    let mut parents: BTreeMap<String, &str> = BTreeMap::new();
     for object in left_out {
-        reasons.insert((kind_of_toc(&object.kind), &object.name), &object.reason);
-        parents.insert(&object.name, &object.reason);
+        reasons.insert((kind_of_toc(&object.kind), bare(&object.name)), &object.reason);
+        parents.insert(bare(&object.name), &object.reason);
     }
     // A parent is named as people write it; an announcement may use the archive's form of the same name.
     let aliases: BTreeMap<&str, &str> = differences
@@ -255,10 +255,11 @@ pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Differe
         if difference.what != What::Missing {
             return None;
         }
-        let by_name = |name: &str| reasons.get(&(difference.kind.clone(), name)).copied();
+        let by_name = |name: &str| reasons.get(&(difference.kind.clone(), bare(name))).copied();
         let own = by_name(&difference.name).or_else(|| by_name(difference.toc.as_deref()?));
         let parent = difference.parent.as_deref().filter(|parent| aliases.contains_key(parent));
-        let inherited = parent.and_then(|parent| parents.get(parent).or_else(|| parents.get(aliases.get(parent)?)).copied());
+        let inherited =
+            parent.and_then(|parent| parents.get(&bare(parent)).or_else(|| parents.get(&bare(aliases.get(parent)?))).copied());
         own.or(inherited).map(str::to_owned)
     };
     let mut parts = (Vec::new(), Vec::new());
@@ -269,6 +270,11 @@ pub fn explain(differences: &[Difference], left_out: &[LeftOut]) -> (Vec<Differe
         }
     }
     parts
+}
+
+/// A name without its quotes: an archive quotes every name within the name of a function or a cast, the inventory those that need it.
+fn bare(name: &str) -> String {
+    name.replace('"', "")
 }
 
 /// The kind that an archive's word stands for.
@@ -302,15 +308,13 @@ mod tests {
             missing("index", "s.i", "s.i", Some("s.\"T\"")),
             missing("index", "s.j", "s.j", Some("s.u")),
             missing("constraint", "k on s.u", "s.u k", Some("s.u")),
+            missing("function", "s.f(s.\"T\")", "s.f(s.\"T\")", None),
         ];
-        let left_out = [("TABLE", "s.T"), ("FK CONSTRAINT", "s.u k")].map(|(kind, name)| LeftOut {
-            kind: kind.into(),
-            name: name.into(),
-            reason: "It is excluded.".into(),
-        });
+        let left_out = [("TABLE", "s.T"), ("FK CONSTRAINT", "s.u k"), ("FUNCTION", "s.f(\"s\".\"T\")")]
+            .map(|(kind, name)| LeftOut { kind: kind.into(), name: name.into(), reason: "It is excluded.".into() });
         let (unexplained, explained) = explain(&differences, &left_out);
         assert_eq!(unexplained, [differences[2].clone()]);
-        assert_eq!(explained.len(), 3);
+        assert_eq!(explained.len(), 4);
     }
 
     #[test]

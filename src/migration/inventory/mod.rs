@@ -14,6 +14,7 @@
 //! subscriptions whose names begin so: they are ours.
 
 mod compare;
+mod policy;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 pub use compare::{Comparison, Difference, LeftOut, Options, What, compare, explain};
+pub use policy::{Settled, settle};
 
 use crate::pg::error::PgError;
 use crate::pg::types::ServerVersion;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::script::{self, Entry};
 use crate::engine::report::{Exit, Report};
 use crate::migration::error::{Error, Side};
+use crate::migration::shapes;
 use crate::pg::bridge::Bridge;
 use crate::pg::error::PgError;
 use crate::pg::tools::Tools;
@@ -41,6 +42,9 @@ pub struct Archive {
     pub post_data: Vec<Entry>,
 }
 
+/// What is left out whatever the target is.
+const NEVER: [&str; 4] = ["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"];
+
 /// The file names in the state directory.
 const ARCHIVE_FILE: &str = "schema.dump";
 
@@ -54,7 +58,7 @@ pub fn exists(dir: &Path) -> bool {
 /// # Errors
 /// A file that cannot be removed.
 pub fn remove(dir: &Path) -> Result<(), Error> {
-    for name in [ARCHIVE_FILE, "schema.dump.part", "pre-data.sql", "post-data.sql"] {
+    for name in [ARCHIVE_FILE, "schema.dump.part", "pre-data.sql", "post-data.sql", shapes::FILE] {
         match std::fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::File { doing: "removing files of the migration".to_owned(), error });
@@ -89,17 +93,37 @@ pub async fn dump(
             "--lock-wait-timeout=60000",
         ])
         .args(["--section=pre-data", "--section=post-data", "--exclude-schema=neon_migrate"])
+        // What is never carried over is not written either: a subscription holds a password.
+        .args(NEVER)
         .arg(format!("--snapshot={}", snapshot.0))
         .arg("--file")
         .arg(&partial);
     let output = run(command, "pg_dump", cancel, Some(bridge)).await?;
     if !output.status.success() {
+        let failed = |error| Side::Source.failed("reading the schema with pg_dump", error);
         if let Some(error) = bridge.last_error() {
-            return Err(Side::Source.failed("reading the schema with pg_dump", PgError::Protocol(error.to_string())));
+            let said = error.to_string();
+            return Err(failed(if error.is_transient() { lost(said) } else { PgError::Protocol(said) }));
+        }
+        if let Some(said) = says_lost(&output) {
+            return Err(failed(lost(said)));
         }
         return Err(tool_failed("pg_dump", "source-dump", Exit::Source, &output).into());
     }
     std::fs::rename(&partial, dir.join(ARCHIVE_FILE)).map_err(|error| Error::File { doing: "keeping the schema".to_owned(), error })
+}
+
+fn lost(said: String) -> PgError {
+    PgError::Io(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, said))
+}
+
+/// The line of pg_dump's messages that says that its connection was lost, or the snapshot with the session that held it.
+fn says_lost(output: &Output) -> Option<String> {
+    const SIGNS: [&str; 4] =
+        ["server closed the connection", "terminating connection", "no connection to the server", "invalid snapshot identifier"];
+    let messages = String::from_utf8_lossy(&output.stderr);
+    let line = messages.lines().find(|line| SIGNS.iter().any(|sign| line.contains(sign)))?;
+    Some(crate::pg::names::human_line(line.trim()))
 }
 
 /// Reads the archive in the state directory.
@@ -114,7 +138,7 @@ pub async fn read(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationTo
 
 async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationToken, name: &str) -> Result<Vec<Entry>, Error> {
     let mut filter = vec![format!("--section={name}")];
-    filter.extend(["--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels"].map(str::to_owned));
+    filter.extend(NEVER.map(str::to_owned));
     if !keep.owners {
         filter.push("--no-owner".to_owned());
     }
@@ -122,7 +146,8 @@ async fn section(tools: &Tools, keep: Keep, dir: &Path, cancel: &CancellationTok
         filter.push("--no-acl".to_owned());
     }
 
-    // The script stays in the state directory for whoever asks what was run. It holds definitions only: no rows, no secrets.
+    // The script stays in the state directory for whoever asks what was run. It holds definitions only, no rows; but those of
+    // user mappings may hold passwords, so it goes when the migration ends, and nobody else may read it.
     let file = dir.join(format!("{name}.sql"));
     let write = ["--verbose".to_owned(), "--file".to_owned(), file.to_string_lossy().into_owned()];
     let list = ["--list".to_owned()];

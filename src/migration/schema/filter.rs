@@ -95,8 +95,6 @@ fn own_reason(entry: &Entry, unwanted: &Unwanted) -> Option<String> {
         "EXTENSION" if unwanted.missing_extensions.contains(&entry.name) => {
             Some("The target does not offer this extension.".to_owned())
         }
-        // Comments on extensions and on the schema public belong to their owner, which on a managed server is the platform.
-        "COMMENT" if entry.name.starts_with("EXTENSION ") => Some("The comment comes with the extension.".to_owned()),
         "EVENT TRIGGER" if unwanted.event_triggers => Some("The target's role may not create event triggers.".to_owned()),
         _ if entry.class == class::RELATION && unwanted.excluded_relations.contains(&entry.oid) => {
             Some("It was excluded on the command line.".to_owned())

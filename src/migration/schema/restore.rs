@@ -16,6 +16,7 @@ use crate::migration::ends::Target;
 use crate::migration::error::{Error, Side};
 use crate::migration::ledger;
 use crate::pg::error::{PgError, ServerError};
+use crate::pg::names::human_line;
 use crate::pg::wire::Conn;
 
 /// What pg_restore's scripts expect of their session, beside what every session of ours has.
@@ -38,7 +39,7 @@ pub struct Restored {
 /// Creates `entries` in their order, but for those in `done`. `told` hears of the entries of each transaction that was committed.
 ///
 /// # Errors
-/// A failure of the target, or an entry that cannot be done without.
+/// A failure of the target.
 pub async fn create(
     conn: &mut Conn,
     entries: &[&Entry],
@@ -55,7 +56,7 @@ pub async fn create(
                 rollback(conn).await?;
                 let refused = create_singly(conn, &batch, told).await?;
                 if !refused.is_empty() {
-                    leave_out(conn, &mut rest, refused, &mut restored).await?;
+                    leave_out(conn, (&batch, &mut rest), refused, &mut restored).await?;
                 }
             }
             Err(error) => return Err(Side::Target.failed("creating the schema", error)),
@@ -64,48 +65,55 @@ pub async fn create(
     Ok(restored)
 }
 
-/// Creates all entries, tables side by side on up to `jobs` connections.
+/// Creates all that must be there before the rows, tables side by side on up to `jobs` connections.
 ///
 /// # Errors
-/// As [`create`].
+/// A failure of the target; or entries that it refused and that cannot be done without, which are tried again by the next run.
 pub async fn create_all(target: &Target, jobs: u32, entries: &[&Entry], done: &BTreeSet<u32>) -> Result<Restored, Error> {
     let Stages { first, sets, mut last } = stages(entries);
     let mut conn = target.wire().await?;
     let told = |_: &[u32]| crash::point("schema.batch");
     let mut restored = create(&mut conn, &first, done, &told).await?;
-    let mut reasons = restored.refused.clone();
-    let tables: Vec<&Entry> = sets.iter().flatten().copied().collect();
-    filter::cascade(&tables, &mut reasons);
-    for entry in &tables {
-        if let Some(reason) = reasons.get(&entry.dump_id) {
-            stop_if_essential(entry, reason)?;
-        }
+    let mut tables: Vec<&Entry> = sets.iter().flatten().copied().collect();
+    if !restored.refused.is_empty() {
+        let refused = restored.refused.clone();
+        leave_out(&mut conn, (&first, &mut tables), refused, &mut restored).await?;
     }
-    let is_open = |entry: &&Entry| !done.contains(&entry.dump_id) && !reasons.contains_key(&entry.dump_id);
+    let is_open = |entry: &&Entry| !done.contains(&entry.dump_id) && !restored.refused.contains_key(&entry.dump_id);
     let open_sets = sets.into_iter().map(|set| set.into_iter().filter(is_open).collect());
-    let queue: Mutex<Vec<Vec<&Entry>>> = Mutex::new(bundles(open_sets));
-    let bundles = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
-    let workers = (0..bundles.min(jobs.max(1) as usize)).map(|_| async {
+    let refused = create_sets(target, jobs, bundles(open_sets)).await?;
+    restored.refused.extend(refused);
+    if !restored.refused.is_empty() {
+        let refused = restored.refused.clone();
+        leave_out(&mut conn, (entries, &mut last), refused, &mut restored).await?;
+    }
+    restored.refused.extend(create(&mut conn, &last, done, &told).await?.refused);
+    if let Err(error) = stop_if_essential(entries, &restored.refused) {
+        let forgotten = conn.query("delete from neon_migrate.entry where refused is not null").await;
+        forgotten.map_err(|error| Side::Target.failed("creating the schema", error))?;
+        return Err(error);
+    }
+    conn.close().await;
+    Ok(restored)
+}
+
+/// Creates bundles of entries side by side. Gives what was refused.
+async fn create_sets(target: &Target, jobs: u32, bundles: Vec<Vec<&Entry>>) -> Result<BTreeMap<u32, String>, Error> {
+    let workers = bundles.len().min(jobs.max(1) as usize);
+    let queue = Mutex::new(bundles);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let work = || async {
         let mut conn = target.wire().await?;
         let mut refused = BTreeMap::new();
-        loop {
-            let bundle = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(bundle) = bundle else { break };
-            refused.extend(create(&mut conn, &bundle, done, &told).await?.refused);
+        while let Some(bundle) = next() {
+            let told = |_: &[u32]| crash::point("schema.batch");
+            refused.extend(create(&mut conn, &bundle, &BTreeSet::new(), &told).await?.refused);
         }
         conn.close().await;
         Ok::<_, Error>(refused)
-    });
-    for refused in futures_util::future::try_join_all(workers).await? {
-        restored.refused.extend(refused);
-    }
-    reasons.extend(restored.refused.clone());
-    if !reasons.is_empty() {
-        leave_out(&mut conn, &mut last, reasons, &mut restored).await?;
-    }
-    restored.refused.extend(create(&mut conn, &last, done, &told).await?.refused);
-    conn.close().await;
-    Ok(restored)
+    };
+    let refused = futures_util::future::try_join_all((0..workers).map(|_| work())).await?;
+    Ok(refused.into_iter().flatten().collect())
 }
 
 /// Puts sets together until each bundle is worth a few transactions, the largest last, which is taken first.
@@ -163,7 +171,6 @@ async fn create_singly(conn: &mut Conn, batch: &[&Entry], told: &(dyn Fn(&[u32])
             let mut reasons = refused.clone();
             filter::cascade(batch, &mut reasons);
             if let Some(reason) = reasons.remove(&entry.dump_id) {
-                stop_if_essential(entry, &reason)?;
                 refused.insert(entry.dump_id, reason);
                 continue;
             }
@@ -172,9 +179,7 @@ async fn create_singly(conn: &mut Conn, batch: &[&Entry], told: &(dyn Fn(&[u32])
             Ok(()) => told(&[entry.dump_id]),
             Err(PgError::Server(error)) if !PgError::Server(error.clone()).is_transient() => {
                 rollback(conn).await?;
-                let reason = refusal(&error);
-                stop_if_essential(entry, &reason)?;
-                refused.insert(entry.dump_id, reason);
+                refused.insert(entry.dump_id, refusal(&error));
             }
             Err(error) => return Err(Side::Target.failed(format!("creating {} {}", entry.kind.to_lowercase(), entry.name), error)),
         }
@@ -182,25 +187,25 @@ async fn create_singly(conn: &mut Conn, batch: &[&Entry], told: &(dyn Fn(&[u32])
     Ok(refused)
 }
 
+const REFUSED: &str = "The target refused it:";
+/// How many refusals that lead to the loss of a table are listed with it.
+const ROOTS_MAX: usize = 20;
+
 /// What is said of an entry that the target refused.
 pub fn refusal(error: &ServerError) -> String {
-    format!("The target refused it: {error}.")
+    format!("{REFUSED} {error}.")
 }
 
 /// Notes refused entries in the ledger, and takes what needs them out of the rest.
 async fn leave_out(
     conn: &mut Conn,
-    rest: &mut Vec<&Entry>,
+    (batch, rest): (&[&Entry], &mut Vec<&Entry>),
     refused: BTreeMap<u32, String>,
     restored: &mut Restored,
 ) -> Result<(), Error> {
+    let known: Vec<&Entry> = batch.iter().filter(|e| refused.contains_key(&e.dump_id)).chain(rest.iter()).copied().collect();
     let mut reasons = refused;
-    filter::cascade(rest, &mut reasons);
-    for entry in rest.iter() {
-        if let Some(reason) = reasons.get(&entry.dump_id) {
-            stop_if_essential(entry, reason)?;
-        }
-    }
+    filter::cascade(&known, &mut reasons);
     rest.retain(|entry| !reasons.contains_key(&entry.dump_id));
     let new = reasons.iter().filter(|(id, _)| !restored.refused.contains_key(id));
     let notes: Vec<String> = new.map(|(id, reason)| ledger::note_refused(*id, reason)).collect();
@@ -212,13 +217,52 @@ async fn leave_out(
 /// Kinds without which rows would be lost or could not be written.
 const ESSENTIAL: [&str; 6] = ["TABLE", "TABLE ATTACH", "SEQUENCE", "SEQUENCE OWNED BY", "DEFAULT", "SCHEMA"];
 
-fn stop_if_essential(entry: &Entry, reason: &str) -> Result<(), Error> {
-    if !ESSENTIAL.contains(&entry.kind.as_str()) {
+/// Refuses to go on without tables; all of them are named at once, with what to type.
+fn stop_if_essential(entries: &[&Entry], refused: &BTreeMap<u32, String>) -> Result<(), Error> {
+    let essential: Vec<(&Entry, &String)> = entries
+        .iter()
+        .filter(|entry| ESSENTIAL.contains(&entry.kind.as_str()))
+        .filter_map(|entry| Some((*entry, refused.get(&entry.dump_id)?)))
+        .collect();
+    if essential.is_empty() {
         return Ok(());
     }
-    let what = format!("{} {}", entry.kind.to_lowercase(), entry.name);
-    Err(Report::new("schema-refused", Exit::Target, format!("The target does not take the {what}, and its rows would be lost."))
-        .with_cause(reason)
-        .with_fix("Leave the table out with --exclude, or mend the cause and run the same command again.")
-        .into())
+    let what = if essential.len() == 1 { "an object".to_owned() } else { format!("{} objects", essential.len()) };
+    let mut report =
+        Report::new("schema-refused", Exit::Target, format!("The target does not take {what} without which rows would be lost."));
+    let said =
+        |(entry, reason): &(&Entry, &String)| format!("{} {}: {reason}", sentence_case(&entry.kind), human_line(&entry.name));
+    report.causes = essential.iter().map(said).collect();
+    let roots = entries.iter().filter_map(|entry| Some((*entry, refused.get(&entry.dump_id)?)));
+    let roots = roots.filter(|(entry, reason)| reason.starts_with(REFUSED) && !ESSENTIAL.contains(&entry.kind.as_str()));
+    report.causes.extend(roots.take(ROOTS_MAX).map(|root| said(&root)));
+    let tables = essential.iter().filter(|(entry, _)| entry.kind == "TABLE");
+    let exclude: Vec<String> = tables.map(|(entry, _)| format!("--exclude {}", shell_word(&pattern(&entry.name)))).collect();
+    let fix = if exclude.is_empty() {
+        "Mend the causes and run the same command again.".to_owned()
+    } else {
+        format!("Mend the causes and run the same command again, or leave these tables out with {}.", exclude.join(" "))
+    };
+    Err(report.with_fix(fix).into())
+}
+
+fn sentence_case(kind: &str) -> String {
+    let mut chars = kind.to_lowercase().chars().collect::<Vec<char>>();
+    if let Some(first) = chars.first_mut() {
+        *first = first.to_ascii_uppercase();
+    }
+    chars.into_iter().collect()
+}
+
+/// The pattern of `--exclude` that selects an entry's table. An archive's list does not say where a schema's name ends; few have a dot in them.
+fn pattern(name: &str) -> String {
+    let part = |part: &str| {
+        let is_plain = part.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if is_plain { part.to_owned() } else { format!("\"{}\"", part.replace('"', "\"\"")) }
+    };
+    name.split_once('.').map_or_else(|| part(name), |(schema, table)| format!("{}.{}", part(schema), part(table)))
+}
+
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -90,7 +90,38 @@ pub fn parse(script: &str, list: &[ListedEntry]) -> Result<Vec<Entry>, ScriptErr
     }
     let end = script_end(script);
     let ends = starts.iter().skip(1).map(|(start, _)| *start).chain([end]);
-    starts.iter().zip(ends).map(|((start, id), end)| entry(*id, &script[*start..end.max(*start)])).collect()
+    let texts = starts.iter().zip(ends).map(|((start, id), end)| entry(*id, &script[*start..end.max(*start)]));
+    let mut entries: Vec<Entry> = texts.collect::<Result<_, _>>()?;
+    make_self_contained(&mut entries);
+    Ok(entries)
+}
+
+/// pg_restore sets the session's table access method only where it changes, and does so before the header of the entry that needs it, which is at
+/// the end of the one before. An entry may be created without the one before it, so each that needs another than heap gets its own.
+fn make_self_contained(entries: &mut [Entry]) {
+    let mut current: Option<String> = None;
+    for entry in entries {
+        let needed = current.clone();
+        while let Some((rest, last)) = split_last_line(&entry.sql) {
+            let Some(method) = last.strip_prefix(SET_ACCESS_METHOD).and_then(|rest| rest.strip_suffix(';')) else { break };
+            current = Some(method.to_owned());
+            entry.sql = rest.trim_end().to_owned();
+        }
+        if let Some(method) =
+            needed.filter(|method| method != "heap" && matches!(entry.kind.as_str(), "TABLE" | "MATERIALIZED VIEW"))
+        {
+            entry.sql = format!(
+                "SET LOCAL default_table_access_method = {method};\n{}\n;SET LOCAL default_table_access_method = heap;",
+                entry.sql
+            );
+        }
+    }
+}
+
+const SET_ACCESS_METHOD: &str = "SET default_table_access_method = ";
+
+fn split_last_line(text: &str) -> Option<(&str, &str)> {
+    text.rsplit_once('\n').or_else(|| (!text.is_empty()).then_some(("", text)))
 }
 
 /// The lines that look like the header of an entry, with their positions.
@@ -147,9 +178,9 @@ fn without_next_header(sql: &str) -> &str {
     sql.strip_suffix("\n--").map_or(sql, str::trim_end).trim_start()
 }
 
-/// `tab; Type: TABLE; Schema: public; Owner: -`, where the name may hold anything but a line break.
+/// `tab; Type: TABLE; Schema: public; Owner: -`, where the name may hold anything but a line break. Some kinds have no owner, and nothing after the colon.
 fn describe(text: &str) -> Option<(&str, &str, &str)> {
-    let text = text.rsplit_once("; Owner: ")?.0;
+    let text = text.rsplit_once("; Owner:")?.0;
     let (text, schema) = text.rsplit_once("; Schema: ")?;
     let (name, kind) = text.rsplit_once("; Type: ")?;
     Some((name, kind, schema))
@@ -180,7 +211,7 @@ CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA public;
 --
 -- TOC entry 286 (class 1255 OID 16543)
 -- Dependencies: 2 7
--- Name: odd; Type: TABLE; Schema: x(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: odd; Type: TABLE; Schema: x(); Type: FUNCTION; Schema: public; Owner: 
 -- Data Pos: 0
 --
 
@@ -218,6 +249,30 @@ $$;
         assert_eq!(parse(&twice, &list), Err(ScriptError::Count { dump_id: 2, times: 2 }));
         let more = [(2, 3079, 16385), (286, 1255, 16543), (287, 1255, 16544)];
         assert_eq!(parse(SCRIPT, &more), Err(ScriptError::Count { dump_id: 287, times: 0 }));
+    }
+
+    #[test]
+    fn an_access_method_goes_with_the_table_that_needs_it() {
+        let header = |id: u32, kind: &str| {
+            format!("--\n-- TOC entry {id} (class 1259 OID {id})\n-- Name: t{id}; Type: {kind}; Schema: s; Owner: -\n--\n\n")
+        };
+        let script = [
+            "SET default_table_access_method = heap;\n\n",
+            &header(1, "TABLE"),
+            "CREATE TABLE s.t1 ();\n\n\nSET default_table_access_method = other;\n\n",
+            &header(2, "TABLE"),
+            "CREATE TABLE s.t2 ();\n\n\n",
+            &header(3, "VIEW"),
+            "CREATE VIEW s.t3 AS\n SELECT;\n\n\n",
+            &header(4, "TABLE"),
+            "CREATE TABLE s.t4 ();\n\n\nSET default_table_access_method = heap;\n\n",
+            &header(5, "TABLE"),
+            "CREATE TABLE s.t5 ();\n",
+        ];
+        let entries = parse(&script.concat(), &[1, 2, 3, 4, 5].map(|id| (id, 1259, id))).unwrap();
+        let with_other = |entry: &Entry| entry.sql.starts_with("SET LOCAL default_table_access_method = other;\nCREATE TABLE");
+        assert_eq!(entries.iter().map(with_other).collect::<Vec<_>>(), [false, true, false, true, false]);
+        assert!([0, 2, 4].iter().all(|at| !entries[*at].sql.contains("access_method")), "{entries:#?}");
     }
 
     #[test]

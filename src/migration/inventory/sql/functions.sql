@@ -13,7 +13,8 @@ select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' when '
        array_to_string(p.proconfig, ', ') as settings,
        case when p.prosqlbody is null then p.prosrc end as body,
        p.probin as library,
-       case when p.prosqlbody is not null then pg_get_function_sqlbody(p.oid) end as body_same_major,
+       -- A constant with a cast gets an alias each time that its text is parsed anew; names of results are the function's, not its body's.
+       case when p.prosqlbody is not null then regexp_replace(pg_get_function_sqlbody(p.oid), ' AS ("[^"]+"|\w+)', '', 'g') end as body_same_major,
        (select string_agg(format_type(x, null), ', ') from unnest(p.protrftypes) x) as transforms,
        (select concat_ws(', ', g.aggkind, g.aggnumdirectargs, g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn,
                          g.aggminvtransfn, g.aggmfinalfn, g.aggfinalextra, g.aggmfinalextra, g.aggfinalmodify, g.aggmfinalmodify,
