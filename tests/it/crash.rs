@@ -252,7 +252,7 @@ async fn ctrl_c_twice_does_not_wait_for_anything() {
     let ground = Ground::start(18).await.with_expected().await;
     let proxy = Proxy::start(ground.target.port).await;
     let mut case = ground.case("abrupt").await;
-    let direct = std::mem::replace(&mut case.target_url, String::new());
+    let direct = std::mem::take(&mut case.target_url);
     case.target_url = proxy.through(&direct);
     let running = case.command().start();
     running.until_it_says(r#""event":"snapshot_taken""#, RUN_LIMIT).await;

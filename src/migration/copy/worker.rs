@@ -216,7 +216,7 @@ impl Round {
             }
             Err(error) => return Err(Error::from_pump(error, &title)),
         };
-        self.refuse_rewritten(passed.source_answers.iter().filter(|a| a.tag.starts_with("SELECT")).next_back())?;
+        self.refuse_rewritten(passed.source_answers.iter().rfind(|a| a.tag.starts_with("SELECT")))?;
         crash::point("copy.before-commit");
         let parts = u32::try_from(work.group.ranges.len()).unwrap_or(u32::MAX);
         let number = u32::try_from(part).unwrap_or(u32::MAX);
