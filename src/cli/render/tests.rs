@@ -313,7 +313,10 @@ fn certificate_when_only_an_object_differs() {
 fn commands_in_a_fix_stay_as_they_are() {
     let fix = "Run this where it is, because of this and of that, and of some more reasons:\n  select  1,\n    2 -- a long line that is to be pasted and not to be broken, ever";
     let told = shown(&report::report(&Report::new("a-code", Exit::Target, "It failed.").with_fix(fix), 60));
-    assert!(told.contains("\n      select  1,\n        2 -- a long line that is to be pasted and not to be broken, ever"), "{told}");
+    assert!(
+        told.contains("\n      select  1,\n        2 -- a long line that is to be pasted and not to be broken, ever"),
+        "{told}"
+    );
 }
 
 #[test]
