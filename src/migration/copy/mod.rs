@@ -252,6 +252,7 @@ impl Copy {
         for position in &emptied {
             let table = &self.tables[*position];
             sql.push_str(&match &table.config_condition {
+                None if table.is_root => format!("; truncate {}", table.name),
                 None => format!("; truncate only {}", table.name),
                 Some(condition) => format!("; delete from only {} {condition}", table.name),
             });
