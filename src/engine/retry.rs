@@ -104,7 +104,7 @@ impl Attempts {
 }
 
 /// Attempts `work` until it succeeds, fails for good, or the schedule ends; gives its last error then. `work` is handed the number of the
-/// attempt, from 1. A run that is to stop begins no further attempt, and gives the last error at once.
+/// attempt, from 1. A run that is to stop begins no further attempt, and says at once that it was interrupted.
 pub async fn retry<T, E, F>(
     cx: &Cx,
     what: &str,
@@ -132,7 +132,7 @@ where
         })
         .await?;
         if cx.stop().run_until_cancelled(attempts.wait(pause)).await.is_none() {
-            return Err(error);
+            return Err(cx.safe_point().err().map_or(error, E::from));
         }
     }
 }

@@ -4,6 +4,12 @@
 //! not at all. Here both commit together, or neither does; after a crash of this program, of the target or of the machine between them, the ledger
 //! says exactly what the target holds. The journal in the state directory tells the story; the ledger decides.
 //!
+//! A refusal is believed only when it is confirmed by the same commit that makes everything before it durable ([`make_durable`]): after a crash that nobody
+//! has noticed yet, a target refuses what needs the things that it has forgotten.
+//!
+//! One thing does not commit with the ledger: the rows of unlogged tables, which a server empties when it recovers from a crash. So the ledger has an
+//! unlogged table itself, with one row; when that is gone, so are those.
+//!
 //! It lives in a schema of its own, `neon_migrate`, that is created first, belongs to one migration (whose id it holds), and is dropped last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -40,6 +46,8 @@ pub struct Ledger {
     pub parts: HashMap<Oid, BTreeMap<u32, Part>>,
     /// Named milestones, such as the end of the copy.
     pub marks: BTreeMap<String, String>,
+    /// Whether the target has recovered from a crash since the ledger was made, or since that was last settled: unlogged tables are empty.
+    pub has_crashed: bool,
 }
 
 /// What the target holds of ours.
@@ -73,19 +81,20 @@ pub async fn read(conn: &mut Conn, migration: &str) -> Result<Found, PgError> {
     let answers = conn
         .query(
             "select id from neon_migrate.migration;
-            select dump_id, refused from neon_migrate.entry;
+            select dump_id, refused from neon_migrate.entry where refused is null or confirmed;
             select source_oid, part, parts, generation, row_count, byte_count from neon_migrate.part;
-            select name, value from neon_migrate.mark",
+            select name, value from neon_migrate.mark;
+            select 1 from neon_migrate.awake",
         )
         .await?;
-    let [id, entries, parts, marks] = answers.as_slice() else {
+    let [id, entries, parts, marks, awake] = answers.as_slice() else {
         return Err(PgError::Protocol("the ledger's queries were not all answered".to_owned()));
     };
     let id = id.rows.first().and_then(|row| row.first().cloned().flatten());
     if id.as_deref() != Some(migration) {
         return Ok(Found::Foreign { migration: id });
     }
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger { has_crashed: awake.rows.is_empty(), ..Ledger::default() };
     for row in &entries.rows {
         let dump_id = number(row, 0)?;
         if let Some(reason) = &row[1] {
@@ -121,10 +130,12 @@ pub async fn create(conn: &mut Conn, migration: &str) -> Result<(), PgError> {
         create schema neon_migrate;
         comment on schema neon_migrate is 'The ledger of a migration that is under way. neon-migrate drops it at the end.';
         create table neon_migrate.migration (id text primary key, started_at timestamptz not null default pg_catalog.now());
-        create table neon_migrate.entry (dump_id integer primary key, refused text);
+        create table neon_migrate.entry (dump_id integer primary key, refused text, confirmed boolean not null default false);
         create table neon_migrate.part (source_oid oid, part integer, parts integer not null, generation integer not null,
             row_count bigint not null, byte_count bigint not null, primary key (source_oid, part));
         create table neon_migrate.mark (name text primary key, value text not null);
+        create unlogged table neon_migrate.awake (since timestamptz not null);
+        {AWAKE};
         insert into neon_migrate.migration (id) values ({});
         set local synchronous_commit = on;
         commit",
@@ -132,6 +143,9 @@ pub async fn create(conn: &mut Conn, migration: &str) -> Result<(), PgError> {
     );
     conn.query(&sql).await.map(drop)
 }
+
+/// The statement that notes that what a crash did to unlogged tables is settled.
+pub const AWAKE: &str = "insert into neon_migrate.awake (since) values (pg_catalog.now())";
 
 /// The statement that notes entries as created. Empty if there are none.
 pub fn note_entries(dump_ids: &[u32]) -> String {
@@ -191,12 +205,21 @@ pub fn forget_marks(names: &[String]) -> String {
     format!("delete from neon_migrate.mark where name in ({})", names.join(", "))
 }
 
+/// Forgets refusals that were never confirmed: they are to be tried again. Nothing may be under way that notes any.
+///
+/// # Errors
+/// Any failure of the target.
+pub async fn forget_unconfirmed(conn: &mut Conn) -> Result<(), PgError> {
+    conn.query("delete from neon_migrate.entry where refused is not null and not confirmed").await.map(drop)
+}
+
 /// Makes everything that was committed before durable: this commit is waited for, and WAL is flushed in order.
 ///
 /// # Errors
 /// Any failure of the target. If the session was open all the while, its loss may mean that the server has forgotten commits.
 pub async fn make_durable(conn: &mut Conn) -> Result<(), PgError> {
-    let sql = format!("begin; set local synchronous_commit = on; {}; commit", note_mark("durable", ""));
+    let confirm = "update neon_migrate.entry set confirmed = true where refused is not null and not confirmed";
+    let sql = format!("begin; set local synchronous_commit = on; {confirm}; {}; commit", note_mark("durable", ""));
     conn.query(&sql).await.map(drop)
 }
 
@@ -206,6 +229,6 @@ pub async fn make_durable(conn: &mut Conn) -> Result<(), PgError> {
 /// Any failure of the target.
 pub async fn remove(conn: &mut Conn) -> Result<(), PgError> {
     let sql = "begin; set local synchronous_commit = on; set local client_min_messages = warning;
-        drop table neon_migrate.migration, neon_migrate.entry, neon_migrate.part, neon_migrate.mark; drop schema neon_migrate; commit";
+        drop table neon_migrate.migration, neon_migrate.entry, neon_migrate.part, neon_migrate.mark, neon_migrate.awake; drop schema neon_migrate; commit";
     conn.query(sql).await.map(drop)
 }

@@ -194,7 +194,11 @@ impl Once<'_> {
     /// The ledger, which must be there by now.
     async fn own_ledger(&self, conn: &mut Conn) -> Result<Ledger, Error> {
         match self.read_ledger(conn).await? {
-            Found::Ours(ledger) => Ok(ledger),
+            Found::Ours(ledger) => {
+                let forgotten = ledger::forget_unconfirmed(conn).await;
+                forgotten.map_err(|error| Side::Target.failed("reading the ledger", error))?;
+                Ok(ledger)
+            }
             Found::Nothing | Found::Foreign { .. } => Err(copy::ledger_gone().into()),
         }
     }
@@ -449,6 +453,7 @@ impl Once<'_> {
         self.again("creating what follows the rows", async || {
             let mut conn = self.request.target.wire().await?;
             let ledger = self.own_ledger(&mut conn).await?;
+            refuse_emptied(&ledger, prepared)?;
             post.run(&ledger, conn).await
         })
         .await
@@ -486,8 +491,10 @@ impl Once<'_> {
     /// What was announced to be left out: by the plan, and by the target as long as it may not have it.
     async fn announced(&self, prepared: &Prepared) -> Result<Vec<inventory::LeftOut>, Error> {
         let mut conn = self.request.target.wire().await?;
-        let refused = self.own_ledger(&mut conn).await?.refused;
+        let ledger = self.own_ledger(&mut conn).await?;
         conn.close().await;
+        refuse_emptied(&ledger, prepared)?;
+        let refused = ledger.refused;
         let mut announced: Vec<inventory::LeftOut> = prepared.left_out.iter().map(announcement).collect();
         for entry in prepared.archive.pre_data.iter().chain(&prepared.archive.post_data) {
             // What the role may not create was to be expected of a managed target; any other refusal is a difference that nobody announced.
@@ -520,6 +527,12 @@ impl Once<'_> {
         };
         self.cx.step("cleanup", Phase::Cleanup, "Removing the migration's own records", work).await
     }
+}
+
+/// Refuses to go on if a crash of the target has emptied unlogged tables after all was copied.
+fn refuse_emptied(ledger: &Ledger, prepared: &Prepared) -> Result<(), Error> {
+    let unlogged: Vec<String> = prepared.tables.iter().filter(|table| table.unlogged).map(|table| table.name.human()).collect();
+    if ledger.has_crashed && !unlogged.is_empty() { Err(copy::unlogged_emptied(&unlogged).into()) } else { Ok(()) }
 }
 
 fn announcement(out: &LeftOut) -> inventory::LeftOut {

@@ -219,6 +219,29 @@ async fn a_target_that_crashes_forgets_its_last_commits() {
 }
 
 #[tokio::test]
+async fn a_crash_of_the_target_empties_unlogged_tables() {
+    let mut ground = Ground::start(18).await;
+    let rows = "create unlogged table app.passing (a int primary key); insert into app.passing select generate_series(1, 300)";
+    ground.source.psql("src", rows).await;
+    for (point, exit) in [("copy.before-data-mark", 0), ("post.keys-added", 7)] {
+        let database = point.replace(['.', '-'], "_");
+        let paused = ground.case(&database).await.pause_at(point, 1).await;
+        ground.target.kill9().await;
+        ground.target.start_again().await;
+        let outcome = paused.go_on().await;
+        if exit == 0 {
+            assert_eq!(outcome.code(), Some(0), "{}", outcome.stdout);
+            ground.again(&database).assert_complete(point).await;
+            continue;
+        }
+        assert_report(&outcome, exit, "unlogged-emptied");
+        let outcome = ground.again(&database).command().finish(RUN_LIMIT).await;
+        assert_report(&outcome, exit, "unlogged-emptied");
+        ground.again(&database).with_args(&[&format!("--replace-target={database}")]).finish(point).await;
+    }
+}
+
+#[tokio::test]
 async fn the_targets_disk_is_full() {
     let ground = Ground::start(18).await.with_expected().await;
     let case = ground.case("full").await.retrying_for(1500);

@@ -143,6 +143,10 @@ impl Copy {
     ) -> Result<(), Error> {
         let mut witness = self.target.wire().await?;
         let mut ledger = self.read_ledger(&mut witness).await?;
+        if ledger.has_crashed {
+            self.settle_crash(&mut witness, &ledger).await?;
+            ledger = self.read_ledger(&mut witness).await?;
+        }
         on_progress(ledger.parts.values().map(BTreeMap::len).sum::<usize>() + ledger.entries.len() + ledger.marks.len());
         if ledger.marks.contains_key(DATA_MARK) {
             self.build_only(&ledger).await?;
@@ -163,10 +167,33 @@ impl Copy {
 
     async fn read_ledger(&self, conn: &mut Conn) -> Result<Ledger, Error> {
         let found = ledger::read(conn, &self.migration).await;
-        match found.map_err(|error| Side::Target.failed("reading the ledger", error))? {
-            Found::Ours(ledger) => Ok(ledger),
+        let failed = |error| Side::Target.failed("reading the ledger", error);
+        match found.map_err(failed)? {
+            Found::Ours(ledger) => {
+                ledger::forget_unconfirmed(conn).await.map_err(failed)?;
+                Ok(ledger)
+            }
             Found::Nothing | Found::Foreign { .. } => Err(ledger_gone().into()),
         }
+    }
+
+    /// After a crash of the target unlogged tables are empty: they are to be copied again.
+    async fn settle_crash(&self, witness: &mut Conn, ledger: &Ledger) -> Result<(), Error> {
+        let emptied = self.tables.iter().filter(|table| table.unlogged && ledger.parts.contains_key(&table.oid));
+        let (oids, names): (Vec<Oid>, Vec<String>) = emptied.map(|table| (table.oid, table.name.human())).unzip();
+        let mut sql = format!("begin; {}", ledger::AWAKE);
+        if !oids.is_empty() {
+            if ledger.marks.contains_key(DATA_MARK) {
+                return Err(unlogged_emptied(&names).into());
+            }
+            let finished: Vec<String> = oids.iter().map(|oid| finished_mark(*oid)).collect();
+            sql.push_str(&format!("; {}; {}", ledger::forget_parts(&oids), ledger::forget_marks(&finished)));
+            let message =
+                format!("The target crashed, which empties unlogged tables; they are copied again: {}.", names.join(", "));
+            self.cx.emit(EventKind::Notice { message, warning: true }).await?;
+        }
+        sql.push_str("; commit");
+        witness.query(&sql).await.map(drop).map_err(|error| Side::Target.failed("emptying tables that are copied again", error))
     }
 
     /// Takes a new snapshot if the last one is lost, and numbers it. Its number is never one that was used before: large objects and
@@ -561,6 +588,16 @@ fn is_complete(ledger: &Ledger, table: Oid) -> bool {
 
 fn tables(count: usize) -> String {
     if count == 1 { "1 table".to_owned() } else { format!("{count} tables") }
+}
+
+/// What is told when a crash of the target has emptied unlogged tables after the snapshot that they were copied in was given up.
+pub(super) fn unlogged_emptied(names: &[String]) -> crate::engine::report::Report {
+    let message = format!(
+        "The target crashed after all rows were copied, and its recovery has emptied the unlogged tables {}.",
+        names.join(", ")
+    );
+    crate::engine::report::Report::new("unlogged-emptied", crate::engine::report::Exit::Target, message)
+        .with_fix("Start over with --replace-target, or leave these tables out with --exclude: a crash may empty them at any time.")
 }
 
 /// What is told when the target's ledger was taken away.
