@@ -44,6 +44,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         allow_downgrade: args.allow_downgrade,
         tools: Search::new(args.machine.pg_bin_dir.clone()),
     };
+    let looking = render::Looking::start(talk);
     let mut looked = look(&source, &target, &options).await?;
     let root = state::root(args.machine.state_dir.as_deref())?;
     let dir = state::migration_dir(&root, &identity(&looked.facts.source), &identity(&looked.facts.target));
@@ -58,6 +59,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
     } else if args.resume {
         return Err(nothing_to_resume(&looked.facts.target.database));
     }
+    drop(looking);
     let replace_target = match &args.replace_target {
         Some(typed) => confirm_replacement(typed, &looked.facts.target)?,
         None => false,

@@ -34,7 +34,9 @@ pub async fn run(args: VerifyArgs, talk: &Talk) -> Result<Exit, Report> {
         allow_downgrade: true,
         tools: Search::default(),
     };
+    let looking = render::Looking::start(talk);
     let looked = look(&source, &target, &options).await?;
+    drop(looking);
     let root = state::root(args.state_dir.as_deref())?;
     let (from, to) = (source.info().label(), target.info().label());
     let dir = state::migration_dir(&root, &format!("verify {from}"), &to);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::error::{Error, Side};
 use super::verify;
 use crate::pg::conninfo::Conninfo;
+use crate::pg::error::PgError;
 use crate::pg::names::literal;
 use crate::pg::sql::{self, Client};
 use crate::pg::types::SnapshotId;
@@ -63,7 +64,8 @@ impl Source {
     pub async fn sql_in(&self, snapshot: &SnapshotId) -> Result<Client, Error> {
         let client = self.sql().await?;
         let begin = begin_in(snapshot);
-        client.batch_execute(&begin).await.map_err(|error| snapshot_error("reading the source", error.into()))?;
+        let join = async { client.batch_execute(&begin).await.map_err(|error| snapshot_error("reading the source", error.into())) };
+        in_time(Side::Source, "joining the snapshot", join).await?;
         Ok(client)
     }
 
@@ -131,10 +133,26 @@ impl Target {
     }
 }
 
+/// How long questions to the catalogs, or a piece of a large object, may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Does something over a session for SQL, within a time that is enough for any answer of bounded size.
+///
+/// # Errors
+/// That of the work, or that it took too long.
+pub async fn in_time<T>(side: Side, doing: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let limit = crate::pg::wire::stall_limit(ANSWER_LIMIT);
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(side.failed(doing, PgError::Timeout { what: doing.to_owned(), limit_s: limit.as_secs() })),
+    }
+}
+
 async fn sql_session(info: &Conninfo, application: &str, side: Side) -> Result<Client, Error> {
     let failed = |error| side.failed("connecting", error);
     let client = sql::connect(info, application).await.map_err(failed)?;
-    client.batch_execute(&verify::session_sql()).await.map_err(|error| failed(error.into()))?;
+    let settings = async { client.batch_execute(&verify::session_sql()).await.map_err(|error| failed(error.into())) };
+    in_time(side, "setting up a session", settings).await?;
     Ok(client)
 }
 
@@ -167,7 +185,8 @@ async fn end_orphans(client: &Client, application: &str, side: Side) -> Result<u
     let mut ended = 0;
     // A session may take a moment to go, and may hold locks until it is gone.
     for _ in 0..100 {
-        let row = client.query_one(END, &[&name]).await.map_err(failed)?;
+        let asked = async { client.query_one(END, &[&name]).await.map_err(failed) };
+        let row = in_time(side, "ending sessions of an earlier run", asked).await?;
         let left: i64 = row.try_get(0).map_err(failed)?;
         if left == 0 {
             return Ok(ended);

@@ -39,7 +39,8 @@ impl Build {
 
 /// Takes the entries that are builds on the given tables out of the post-data entries.
 pub fn builds(entries: &[&Entry], indexes: &[Index], tables: &[Table]) -> Vec<Build> {
-    let tables: HashMap<Oid, &Table> = tables.iter().map(|t| (t.oid, t)).collect();
+    // The indexes of a partitioned table and of its partitions are left to their entries' own statements.
+    let tables: HashMap<Oid, &Table> = tables.iter().filter(|t| !t.is_root).map(|t| (t.oid, t)).collect();
     let by_index: HashMap<Oid, &Index> = indexes.iter().map(|i| (i.oid, i)).collect();
     let by_constraint: HashMap<Oid, &Index> = indexes.iter().filter_map(|i| Some((i.constraint.as_ref()?.oid, i))).collect();
     let build = |entry: &&Entry| {

@@ -5,7 +5,7 @@
 
 use tokio_postgres::Client;
 
-use super::ends::{Source, Target};
+use super::ends::{Source, Target, in_time};
 use super::error::{Error, Side};
 use super::ledger::{self, Ledger};
 use crate::engine::crash;
@@ -58,12 +58,14 @@ impl Copy<'_> {
         }
         let source = self.source.sql_in(self.snapshot).await?;
         let failed = |error: tokio_postgres::Error| Side::Source.failed("listing large objects", error);
-        let row = source.query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[]).await.map_err(failed)?;
+        let ask = async { source.query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[]).await.map_err(failed) };
+        let row = in_time(Side::Source, "listing large objects", ask).await?;
         let count: i64 = row.try_get(0).map_err(failed)?;
         let target = self.target.sql().await?;
         let failed = |error: tokio_postgres::Error| Side::Target.failed("setting up a session", error);
         // No other session would notice that a server forgot these.
-        target.batch_execute("set synchronous_commit = on").await.map_err(failed)?;
+        let set = async { target.batch_execute("set synchronous_commit = on").await.map_err(failed) };
+        in_time(Side::Target, "setting up a session", set).await?;
         if count == 0 && !ledger.marks.contains_key(MARK) {
             return Ok(());
         }
@@ -79,21 +81,24 @@ impl Copy<'_> {
             self.clear(target).await?;
         }
         let doing = |error: tokio_postgres::Error| Side::Target.failed("copying large objects", error);
-        target.batch_execute(&ledger::note_mark(MARK, "0")).await.map_err(doing)?;
+        let note = async |value: &str| target.batch_execute(&ledger::note_mark(MARK, value)).await.map_err(doing);
+        in_time(Side::Target, "copying large objects", note("0")).await?;
         let (mut last, mut bytes) = (0, 0);
         loop {
-            let objects = list(source, last).await?;
+            let objects = in_time(Side::Source, "listing large objects", list(source, last)).await?;
             let Some(end) = objects.last() else { break };
             last = end.oid;
-            target.batch_execute("begin").await.map_err(doing)?;
+            let begin = async { target.batch_execute("begin").await.map_err(doing) };
+            in_time(Side::Target, "copying large objects", begin).await?;
             for object in &objects {
                 bytes += self.copy_one(source, target, object).await?;
                 self.cx.safe_point()?;
             }
-            target.batch_execute("commit").await.map_err(doing)?;
+            let commit = async { target.batch_execute("commit").await.map_err(doing) };
+            in_time(Side::Target, "copying large objects", commit).await?;
             crash::point("copy.large-objects");
         }
-        target.batch_execute(&ledger::note_mark(MARK, &self.generation.to_string())).await.map_err(doing)?;
+        in_time(Side::Target, "copying large objects", note(&self.generation.to_string())).await?;
         Ok(bytes)
     }
 
@@ -102,7 +107,9 @@ impl Copy<'_> {
         let sql = "select count(pg_catalog.lo_unlink(oid)) from (select oid from pg_catalog.pg_largeobject_metadata limit 1000) o";
         loop {
             let failed = |error: tokio_postgres::Error| Side::Target.failed("removing large objects of an earlier run", error);
-            let gone: i64 = target.query_one(sql, &[]).await.map_err(failed)?.try_get(0).map_err(failed)?;
+            let remove = async { target.query_one(sql, &[]).await.map_err(failed) };
+            let row = in_time(Side::Target, "removing large objects of an earlier run", remove).await?;
+            let gone: i64 = row.try_get(0).map_err(failed)?;
             if gone == 0 {
                 return Ok(());
             }
@@ -114,17 +121,23 @@ impl Copy<'_> {
         let doing = format!("copying large object {oid}");
         let from = |error: tokio_postgres::Error| Side::Source.failed(doing.clone(), error);
         let to = |error: tokio_postgres::Error| Side::Target.failed(doing.clone(), error);
-        target.execute("select pg_catalog.lo_create($1)", &[&oid]).await.map_err(to)?;
+        let create = async { target.execute("select pg_catalog.lo_create($1)", &[&oid]).await.map_err(to) };
+        in_time(Side::Target, &doing, create).await?;
         let mut offset: i64 = 0;
         loop {
-            let row =
-                source.query_one("select pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES]).await.map_err(from)?;
+            let read = async {
+                source.query_one("select pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES]).await.map_err(from)
+            };
+            let row = in_time(Side::Source, &doing, read).await?;
             let piece: &[u8] = row.try_get(0).map_err(from)?;
             if piece.is_empty() {
                 break;
             }
-            target.execute("select pg_catalog.lo_put($1, $2, $3)", &[&oid, &offset, &piece]).await.map_err(to)?;
-            let row = target.query_one("select pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES]).await.map_err(to)?;
+            let write = async {
+                target.execute("select pg_catalog.lo_put($1, $2, $3)", &[&oid, &offset, &piece]).await.map_err(to)?;
+                target.query_one("select pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES]).await.map_err(to)
+            };
+            let row = in_time(Side::Target, &doing, write).await?;
             if row.try_get::<_, &[u8]>(0).map_err(to)? != piece {
                 return Err(Report::new(
                     "large-object",
@@ -136,7 +149,8 @@ impl Copy<'_> {
             }
             offset += i64::try_from(piece.len()).unwrap_or(i64::MAX);
         }
-        target.batch_execute(&self.properties(object)).await.map_err(to)?;
+        let finish = async { target.batch_execute(&self.properties(object)).await.map_err(to) };
+        in_time(Side::Target, &doing, finish).await?;
         Ok(offset.unsigned_abs())
     }
 

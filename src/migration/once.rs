@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::copy::snapshot::Snapshot;
 use super::copy::{self, Copy};
-use super::ends::{Source, Target};
+use super::ends::{Source, Target, in_time};
 use super::error::{Error, Side};
 use super::inventory::{self, Inventory};
 use super::ledger::{self, Found, Ledger};
@@ -248,7 +248,8 @@ impl Once<'_> {
             }
             archive::read(tools, self.request.keep, dir, self.cx.cancel()).await
         };
-        let (archive, catalogs) = tokio::try_join!(archive, self.catalogs(snapshot.as_ref()))?;
+        let catalogs = in_time(Side::Source, "reading the catalogs", self.catalogs(snapshot.as_ref()));
+        let (archive, catalogs) = tokio::try_join!(archive, catalogs)?;
         let mut prepared = self.prepare(archive, catalogs)?;
         self.tell_left_out(&prepared.left_out).await?;
         if self.request.dry_run {
@@ -457,11 +458,13 @@ impl Once<'_> {
     async fn inventory(&self, prepared: &Prepared) -> Result<(), Error> {
         let on_source = async {
             let client = self.request.source.sql().await?;
-            Inventory::load(&client).await.map_err(|error| Side::Source.failed("listing all objects", error))
+            let load = async { Inventory::load(&client).await.map_err(|error| Side::Source.failed("listing all objects", error)) };
+            in_time(Side::Source, "listing all objects", load).await
         };
         let on_target = async {
             let client = self.request.target.sql().await?;
-            Inventory::load(&client).await.map_err(|error| Side::Target.failed("listing all objects", error))
+            let load = async { Inventory::load(&client).await.map_err(|error| Side::Target.failed("listing all objects", error)) };
+            in_time(Side::Target, "listing all objects", load).await
         };
         let (source, target) = tokio::try_join!(on_source, on_target)?;
         let keep = self.request.keep;

@@ -3,6 +3,7 @@
 use super::ends::Target;
 use super::error::{Error, Side};
 use crate::engine::crash;
+use crate::engine::report::{Exit, Report};
 
 /// The statements that remove everything that the role owns, kind by kind; what an extension brought goes with the extension. Schemas other than
 /// `public` are dropped whole, the ledger of an earlier migration first, because it must never speak of what is not there any more; `public` is emptied, because on some servers it belongs to somebody else. Anything that cannot be removed is an error, so
@@ -24,8 +25,33 @@ union all
 select 'drop publication ' || pg_catalog.quote_ident(pubname), 0 from pg_catalog.pg_publication
  where pg_catalog.pg_has_role(pubowner, 'USAGE')
 union all
-select 'drop server ' || pg_catalog.quote_ident(srvname) || ' cascade', 0 from pg_catalog.pg_foreign_server
- where pg_catalog.pg_has_role(srvowner, 'USAGE')
+select 'drop ' || o.kind || ' ' || pg_catalog.quote_ident(o.name) || ' cascade', 3
+  from (select 'foreign data wrapper' as kind, oid, fdwname as name, fdwowner as owner, 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass as catalog
+          from pg_catalog.pg_foreign_data_wrapper
+         union all
+        select 'server', oid, srvname, srvowner, 'pg_catalog.pg_foreign_server'::pg_catalog.regclass from pg_catalog.pg_foreign_server
+         union all
+        select 'language', oid, lanname, lanowner, 'pg_catalog.pg_language'::pg_catalog.regclass from pg_catalog.pg_language
+         union all
+        select 'access method', oid, amname, 10, 'pg_catalog.pg_am'::pg_catalog.regclass from pg_catalog.pg_am) o
+ where o.oid >= 16384 and pg_catalog.pg_has_role(o.owner, 'USAGE')
+   and not exists (select from pg_catalog.pg_depend d where d.classid = o.catalog and d.objid = o.oid and d.deptype = 'e')
+union all
+select 'drop subscription ' || pg_catalog.quote_ident(subname), 0 from pg_catalog.pg_subscription
+ where subdbid = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) and subslotname is null
+   and pg_catalog.pg_has_role(subowner, 'USAGE')
+union all
+-- Default privileges outside of any schema go when they are what they would be without them.
+select pg_catalog.string_agg('alter default privileges for role ' || r.name || ' revoke all on ' || r.kind || ' from ' || r.grantee || ' cascade; ', '')
+       || 'alter default privileges for role ' || r.name || ' grant all on ' || r.kind || ' to ' || r.name
+       || case when r.kind in ('functions', 'types') then ', public' else '' end, 5
+  from (select pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.defaclrole)) as name, case a.grantee when 0 then 'public'
+               else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end as grantee,
+               case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions' when 'T' then 'types' when 'n' then 'schemas'
+                    else 'large objects' end as kind
+          from pg_catalog.pg_default_acl d, lateral pg_catalog.aclexplode(d.defaclacl) a
+         where d.defaclnamespace = 0 and pg_catalog.pg_has_role(d.defaclrole, 'USAGE') group by 1, 2, 3) r
+ group by r.name, r.kind
 union all
 select 'select pg_catalog.lo_unlink(' || oid || ')', 4 from pg_catalog.pg_largeobject_metadata
 order by 2, 1";
@@ -75,6 +101,19 @@ select 'drop ' || o.name || ' cascade' as statement
 /// An object may take many others with it; more than this many single ones in `public` is no database but a mistake of ours.
 const SINGLE_MAX: usize = 1_000_000;
 
+/// Subscriptions whose slot is on another server: dropping one would reach out to that server, and leaving it would fill the new tables.
+const SUBSCRIPTIONS: &str = "
+select coalesce(pg_catalog.string_agg(pg_catalog.quote_ident(subname), ', ' order by subname), '') from pg_catalog.pg_subscription
+ where subdbid = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) and subslotname is not null";
+
+fn subscribed(names: &str) -> Report {
+    Report::new("target-subscribes", Exit::Blockers, format!("The target receives the changes of another database: {names}."))
+        .with_cause("Its subscription would write into the tables that are copied, and its slot is on another server.")
+        .with_fix(
+            "Drop the subscription on the target first (drop subscription …), if it is not needed any more. Nothing was removed.",
+        )
+}
+
 /// Removes everything. Gives the number of statements that it took.
 ///
 /// # Errors
@@ -83,6 +122,10 @@ pub async fn everything(target: &Target) -> Result<usize, Error> {
     let client = target.sql().await?;
     let failed = |error: tokio_postgres::Error| Side::Target.failed("removing what the target holds", error);
     client.batch_execute("set client_min_messages = error").await.map_err(failed)?;
+    let names: String = client.query_one(SUBSCRIPTIONS, &[]).await.map_err(failed)?.try_get(0).map_err(failed)?;
+    if !names.is_empty() {
+        return Err(subscribed(&names).into());
+    }
     let mut removed = 0;
     for row in client.query(STATEMENTS, &[]).await.map_err(failed)? {
         let statement: String = row.try_get(0).map_err(failed)?;

@@ -2,7 +2,7 @@
 //!
 //! They are read after the rows: what a sequence says then is at least as far as any row of the snapshot.
 
-use super::ends::{Source, Target};
+use super::ends::{Source, Target, in_time};
 use super::error::{Error, Side};
 use crate::engine::crash;
 use crate::pg::catalog;
@@ -21,7 +21,8 @@ pub async fn copy(source: &Source, target: &Target, wanted: &(dyn Fn(Oid, &Quali
     let from = |error| Side::Source.failed("reading sequences", error);
     let to = |error| Side::Target.failed("setting sequences", error);
     let client = source.sql().await?;
-    let sequences = catalog::sequences(&client).await.map_err(from)?;
+    let list = async { catalog::sequences(&client).await.map_err(from) };
+    let sequences = in_time(Side::Source, "reading sequences", list).await?;
     let sequences: Vec<QualifiedName> =
         sequences.into_iter().filter(|(oid, name)| wanted(*oid, name)).map(|(_, name)| name).collect();
     drop(client);

@@ -23,13 +23,9 @@ const WRITE_BYTES: usize = 128 * 1024;
 /// How long both sides may be silent. A COPY may search a bloated table for a while before it finds its first row.
 const STALL_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// [`STALL_LIMIT`]; a debug build takes a limit in milliseconds from `NEON_MIGRATE_STALL_MS`, so that a test need not wait for minutes.
+/// [`STALL_LIMIT`], unless a test says otherwise.
 fn stall_limit() -> Duration {
-    #[cfg(debug_assertions)]
-    if let Some(limit) = std::env::var("NEON_MIGRATE_STALL_MS").ok().and_then(|value| value.parse().ok()) {
-        return Duration::from_millis(limit);
-    }
-    STALL_LIMIT
+    super::wire::stall_limit(STALL_LIMIT)
 }
 
 /// Is told how a pass gets on: which COPY (from 0), how many frames of row data began, and how many bytes of row data went by since the last call. In the

@@ -4,6 +4,10 @@
 //! Everything here uses the simple query protocol: one `Query` message may hold many statements, COPY among them, and the server ends its answer
 //! with exactly one `ReadyForQuery`, whether all went well or not. That makes the rule for keeping a connection usable short: after sending a query,
 //! read until `ReadyForQuery`. A [`Conn`] that was left in the middle of an answer says so ([`Conn::is_idle`]) and must be dropped.
+//!
+//! An answer may take hours (an index is built), and a connection may die without a word (a firewall that forgets it, a proxy that hangs). So
+//! silence is no error, but a reason to ask: after [`silence_limit`] another connection looks whether the server still has the session,
+//! and whether it is still at work.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +15,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::auth;
+use super::auth::{self, Canceller};
 use super::conninfo::Conninfo;
 use super::dial::Stream;
 use super::error::{PgError, ServerError};
@@ -46,7 +50,26 @@ pub struct Conn {
     /// Bytes that were read and not yet looked at.
     pub(super) buffer: BytesMut,
     pub(super) idle: bool,
-    process_id: i32,
+    canceller: Canceller,
+}
+
+/// How long the server may be silent before it is asked whether it is still at work.
+const SILENCE: Duration = Duration::from_secs(5 * 60);
+/// How long that question may take beside the time to connect.
+const PROBE_LIMIT: Duration = Duration::from_secs(60);
+
+/// `usual`; a debug build takes milliseconds from `NEON_MIGRATE_STALL_MS` for every limit of this kind, so that a test need not wait for minutes.
+pub fn stall_limit(usual: Duration) -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(limit) = std::env::var("NEON_MIGRATE_STALL_MS").ok().and_then(|value| value.parse().ok()) {
+        return Duration::from_millis(limit);
+    }
+    usual
+}
+
+/// [`SILENCE`], unless a test says otherwise.
+pub fn silence_limit() -> Duration {
+    stall_limit(SILENCE)
 }
 
 impl Conn {
@@ -57,7 +80,8 @@ impl Conn {
     pub async fn connect(info: &Conninfo, application_name: &str) -> Result<Conn, PgError> {
         let session = auth::login(info, &[("application_name", application_name), ("client_encoding", "UTF8")]).await?;
         let version = session.server_version().0;
-        let mut conn = Conn { process_id: session.process_id, stream: session.stream, buffer: session.buffer, idle: true };
+        let canceller = session.canceller();
+        let mut conn = Conn { canceller, stream: session.stream, buffer: session.buffer, idle: true };
         conn.query(&session_settings(version)).await?;
         Ok(conn)
     }
@@ -69,7 +93,7 @@ impl Conn {
 
     /// The server process that serves this connection.
     pub fn process_id(&self) -> i32 {
-        self.process_id
+        self.canceller.process_id()
     }
 
     /// Runs statements and gives the answer of each, in text form.
@@ -103,16 +127,26 @@ impl Conn {
         let mut message = BytesMut::with_capacity(sql.len() + 16);
         postgres_protocol::message::frontend::query(sql, &mut message)?;
         self.idle = false;
-        self.stream.write_all(&message).await?;
-        self.stream.flush().await?;
-        Ok(())
+        let send = async {
+            self.stream.write_all(&message).await?;
+            self.stream.flush().await
+        };
+        match tokio::time::timeout(silence_limit(), send).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(PgError::Timeout { what: "sending a statement".to_owned(), limit_s: silence_limit().as_secs() }),
+        }
     }
 
     /// Reads the answers of a query that was sent, to its end.
     async fn answers(&mut self) -> Result<Vec<Answer>, PgError> {
         let mut collector = Collector::default();
+        let mut seen_idle = false;
         loop {
-            let frame = self.frame().await?;
+            let Ok(frame) = tokio::time::timeout(silence_limit(), self.frame()).await else {
+                seen_idle = self.ask_whether_at_work(seen_idle).await?;
+                continue;
+            };
+            let frame = frame?;
             if collector.take(&frame)? {
                 self.idle = true;
                 return collector.finish();
@@ -122,6 +156,38 @@ impl Conn {
                 self.stream.write_all(&copy_fail("no data was prepared for this copy")).await?;
                 self.stream.flush().await?;
             }
+        }
+    }
+
+    /// Asks the server over another connection what the session does. True if it is idle: its answer may be on the way, and is lost if it
+    /// is still not there the next time.
+    async fn ask_whether_at_work(&self, seen_idle: bool) -> Result<bool, PgError> {
+        let lost = |why: &str| Err(PgError::Io(io::Error::new(io::ErrorKind::ConnectionAborted, why)));
+        let info = self.canceller.reached();
+        let sql = format!("select state from pg_catalog.pg_stat_activity where pid = {}", self.process_id());
+        let ask = async {
+            let session = auth::login(info, &[("application_name", "neon-migrate probe"), ("client_encoding", "UTF8")]).await?;
+            let canceller = session.canceller();
+            let mut conn = Conn { canceller, stream: session.stream, buffer: session.buffer, idle: true };
+            conn.send_query(&sql).await?;
+            let mut collector = Collector::default();
+            while !collector.take(&conn.frame().await?)? {}
+            conn.close().await;
+            collector.finish()
+        };
+        let answers = match tokio::time::timeout(info.connect_timeout() + PROBE_LIMIT, ask).await {
+            Ok(Ok(answers)) => answers,
+            // A server that refuses one more connection is there.
+            Ok(Err(error)) if error.sqlstate().is_some() => return Ok(seen_idle),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return lost("the server fell silent, and answers on no other connection either"),
+        };
+        match answers.first().and_then(|answer| answer.rows.first()).and_then(|row| row.first()) {
+            None => lost("the server fell silent, and has no such session any more"),
+            Some(Some(state)) if state.starts_with("idle") && seen_idle => {
+                lost("the server has answered, and the answer did not arrive")
+            }
+            Some(state) => Ok(state.as_ref().is_some_and(|state| state.starts_with("idle"))),
         }
     }
 

@@ -6,8 +6,11 @@ mod support;
 
 mod bad_input;
 mod bridge;
+mod choices;
 mod connect;
 mod crash;
+mod faults;
+mod fidelity;
 mod guide;
 mod house;
 mod inventory;

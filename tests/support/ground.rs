@@ -10,6 +10,7 @@ use super::child::{Outcome, Run, Running};
 use super::cluster::Cluster;
 use super::fixtures::fixture;
 use super::poll;
+use super::roles::{OWNER_PASSWORD, owner_of};
 
 /// How long one run may take, on a busy machine.
 pub const RUN_LIMIT: Duration = Duration::from_secs(90);
@@ -91,8 +92,18 @@ impl Ground {
         self.case_from(&source, database).await
     }
 
+    /// A case whose target is there already.
+    pub fn again(&self, database: &str) -> Case<'_> {
+        let target_url = self.target.url(&owner_of(database), OWNER_PASSWORD, database);
+        self.case_of("src", database, target_url)
+    }
+
     async fn case_from(&self, source: &str, database: &str) -> Case<'_> {
         let target_url = self.target.neon_shaped_target(database).await;
+        self.case_of(source, database, target_url)
+    }
+
+    fn case_of(&self, source: &str, database: &str, target_url: String) -> Case<'_> {
         let source_url = self.source.superuser_url(source);
         let (source_database, database) = (source.to_owned(), database.to_owned());
         Case { ground: self, source_database, database, source_url, target_url, extra: Vec::new(), variables: Vec::new() }

@@ -24,6 +24,10 @@ pub fn certificate(view: &View, width: usize) -> Vec<Line> {
         return Vec::new();
     }
     let mut page = Page { lines: Vec::new(), width };
+    if run.command == "copy" && ended.exit == Exit::Done && view.phase(Phase::Copy).is_none() {
+        plan(&mut page, view);
+        return page.lines;
+    }
     page.lines.push(headline(view, ended.exit));
     compared(&mut page, view);
     inventory(&mut page, view);
@@ -69,6 +73,23 @@ impl Page {
     }
 }
 
+/// The end of a dry run: what would be done.
+fn plan(page: &mut Page, view: &View) {
+    page.lines.push(Line::default().add(Paint::Good, "Nothing stands in the way.").text(" This is the plan; nothing was written."));
+    let size = view.tables.iter().map(|table| table.planned.bytes_estimate).sum();
+    let jobs = count(u64::from(view.jobs), "connection", "connections");
+    page.row("Tables", Line::new(format!("{}, about {}", count(view.tables.len() as u64, "table", "tables"), bytes(size))));
+    page.list(view.tables.iter().map(|table| {
+        let planned = &table.planned;
+        let parts = if planned.parts > 1 { format!(", in {} parts", planned.parts) } else { String::new() };
+        let rows = count(planned.rows_estimate, "row", "rows");
+        (format!("{}: about {rows}, {}{parts}", planned.name, bytes(planned.bytes_estimate)), "")
+    }));
+    page.row("Then", Line::new(format!("{} that follow the data", count(view.builds.total, "object", "objects"))));
+    page.row("With", Line::new(format!("{jobs} on each side")));
+    left_out(page, view);
+}
+
 /// The answer to the question that the reader has: is everything there, and are the rows equal?
 fn headline(view: &View, exit: Exit) -> Line {
     let counts = view.verdict_counts();
@@ -83,7 +104,7 @@ fn headline(view: &View, exit: Exit) -> Line {
         Exit::Done if rows_equal => {
             line.add(Paint::Good, "Done, and all rows are equal.").text(" What was left out is named below.")
         }
-        Exit::Done => line.add(Paint::Warn, "Done, but not every table could be compared."),
+        Exit::Done => line.add(Paint::Warn, "Done, but not everything could be compared."),
         Exit::Mismatch if counts.different > 0 => {
             line.add(Paint::Bad, format!("Rows differ in {}.", count(counts.different, "table", "tables")))
         }

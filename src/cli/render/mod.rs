@@ -37,6 +37,30 @@ const JSON_PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// The width of what is not on a terminal.
 const WIDTH_DEFAULT: usize = 100;
 
+/// What a terminal shows while both ends are looked at, which is before there is a run to draw. It goes when it is dropped.
+#[derive(Debug)]
+pub struct Looking(Option<ProgressBar>);
+
+impl Looking {
+    /// Shows it, if this is a terminal and it is wanted.
+    pub fn start(talk: &Talk) -> Looking {
+        let live = matches!(talk.output, Output::Text) && !talk.quiet && talk.verbose == 0 && is_live();
+        Looking(live.then(|| {
+            let bar = ProgressBar::new_spinner().with_message(format!("{} …", Phase::Preflight.title()));
+            bar.enable_steady_tick(DRAW_EVERY);
+            bar
+        }))
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A renderer at work.
 #[derive(Debug)]
 pub struct Renderer(tokio::task::JoinHandle<View>);

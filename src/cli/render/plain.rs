@@ -41,13 +41,7 @@ impl Plain {
             EventKind::PlanMade { tables, post_data, jobs } => {
                 let size = tables.iter().map(|table| table.bytes_estimate).sum();
                 self.whole = Some(size);
-                let tables = count(tables.len() as u64, "table", "tables");
-                let objects = count(*post_data, "object", "objects");
-                let jobs = count(u64::from(*jobs), "connection", "connections");
-                vec![Line::new(format!(
-                    "  Plan: {tables}, about {}, then {objects} that follow the data; {jobs} on each side.",
-                    bytes(size)
-                ))]
+                vec![plan(tables.len(), size, *post_data, *jobs)]
             }
             EventKind::Table { id, state: TableState::Copied, rows, bytes: size } => {
                 let table = view.table(*id).filter(|table| self.is_named(table, view));
@@ -80,6 +74,14 @@ impl Plain {
         let whole = *self.whole.get_or_insert_with(|| view.tables.iter().map(|table| table.planned.bytes_estimate).sum());
         view.tables.len() <= NAMED_MAX || (size > 1 << 20 && size >= whole / 50)
     }
+}
+
+/// The plan in one line.
+pub fn plan(tables: usize, size: u64, post_data: u64, jobs: u32) -> Line {
+    let tables = count(tables as u64, "table", "tables");
+    let objects = count(post_data, "object", "objects");
+    let jobs = count(u64::from(jobs), "connection", "connections");
+    Line::new(format!("  Plan: {tables}, about {}, then {objects} that follow the data; {jobs} on each side.", bytes(size)))
 }
 
 fn copied(table: &TableView, rows: u64, size: u64) -> Line {
@@ -156,9 +158,7 @@ fn counts(view: &View) -> String {
                 parts.push(format!("{} of {} objects built", number(view.builds.finished), number(view.builds.total)));
             }
             Phase::Verify => {
-                let done = view.verdict_counts().total();
-                let total = (view.tables.len() as u64).max(done);
-                parts.push(format!("{} of {} compared", number(done), count(total, "table", "tables")));
+                parts.push(format!("{} compared", super::term::compared_of(view)));
             }
             _ => (),
         }

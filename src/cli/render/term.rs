@@ -40,12 +40,13 @@ pub fn lines(view: &View, now: Timestamp, width: usize) -> Vec<Line> {
     lines.extend(builds(view));
     let counts = view.verdict_counts();
     if (running(Phase::Verify) || running(Phase::Copy)) && counts.total() > 0 {
-        let total = (view.tables.len() as u64).max(counts.total());
-        let line = Line::new(format!("  Compared {} of {}, ", number(counts.total()), count(total, "table", "tables")));
-        lines.push(if counts.matching == counts.total() {
+        let line = Line::new(format!("  Compared {}, ", compared_of(view)));
+        lines.push(if counts.different + counts.hot > 0 {
+            line.add(Paint::Bad, format!("{} not equal", number(counts.different + counts.hot)))
+        } else if counts.matching == counts.total() {
             line.add(Paint::Good, "all equal")
         } else {
-            line.add(Paint::Bad, format!("{} not equal", number(counts.total() - counts.matching)))
+            line.add(Paint::Good, format!("{} equal", number(counts.matching)))
         });
     }
     if let Some(retrying) = &view.retrying
@@ -55,6 +56,16 @@ pub fn lines(view: &View, now: Timestamp, width: usize) -> Vec<Line> {
         lines.push(Line::new("  ").add(Paint::Warn, "Trying again").text(text));
     }
     lines
+}
+
+/// `12 of 27 tables`, or `12 tables` where no plan says how many there are.
+pub fn compared_of(view: &View) -> String {
+    let (done, planned) = (view.verdict_counts().total(), view.tables.len() as u64);
+    if planned < done {
+        count(done, "table", "tables")
+    } else {
+        format!("{} of {}", number(done), count(planned, "table", "tables"))
+    }
 }
 
 /// The sentence of the moment: the phases under way, or the step.
@@ -159,6 +170,9 @@ pub fn lasting(event: &Event, view: &View, width: usize) -> Vec<Line> {
             Line::new("  from ").text(source),
             Line::new("  to   ").text(target),
         ],
+        EventKind::PlanMade { tables, post_data, jobs } => {
+            vec![plain::plan(tables.len(), tables.iter().map(|table| table.bytes_estimate).sum(), *post_data, *jobs)]
+        }
         EventKind::PhaseFinished { phase } => vec![phase_line(*phase, view)],
         // In a terminal a step that went well is part of its phase's line.
         EventKind::StepFinished { outcome: Outcome::Success, .. } => Vec::new(),

@@ -286,6 +286,40 @@ fn certificate_when_a_table_was_not_compared() {
 }
 
 #[test]
+fn the_plan_of_a_dry_run() {
+    let story = Story::new()
+        .then(Story::new().events_of_a_run())
+        .then(EventKind::PhaseStarted { phase: Phase::Schema })
+        .then(plan())
+        .then(EventKind::PhaseFinished { phase: Phase::Schema })
+        .then(EventKind::RunFinished { exit: Exit::Done, report: None });
+    assert_snapshot!(shown(&certificate::certificate(&story.view(), 80)));
+}
+
+#[test]
+fn certificate_when_only_an_object_differs() {
+    let all = Story::copying().ended_with([Verdict::Match, Verdict::Match]);
+    let differing = EventKind::InventoryCompared {
+        objects: 214,
+        differences: vec!["The index public.orders_by_day is missing on the target.".into()],
+        explained: Vec::new(),
+        not_compared: Vec::new(),
+    };
+    let view = all.then(differing).then(EventKind::RunFinished { exit: Exit::Mismatch, report: None }).view();
+    assert_snapshot!(shown(&certificate::certificate(&view, 80)));
+}
+
+#[test]
+fn commands_in_a_fix_stay_as_they_are() {
+    let fix = "Run this where it is, because of this and of that, and of some more reasons:\n  select  1,\n    2 -- a long line that is to be pasted and not to be broken, ever";
+    let told = shown(&report::report(&Report::new("a-code", Exit::Target, "It failed.").with_fix(fix), 60));
+    assert!(
+        told.contains("\n      select  1,\n        2 -- a long line that is to be pasted and not to be broken, ever"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_report() {
     assert_snapshot!(shown(&report::report(&mismatch(), 80)));
 }

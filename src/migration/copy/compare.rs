@@ -52,6 +52,9 @@ impl Round {
         let range = verify::CtidRange::new(range.from, range.until);
         let sql = |position: &usize| {
             let table = &self.tables[*position];
+            if table.is_root {
+                return verify::table_sql(&table.name, false, &self.hashes[*position], None);
+            }
             let condition = self.compared.table(table.oid).and_then(|compared| compared.condition.as_deref());
             verify::conditional_sql(&table.name, condition, &self.hashes[*position], range)
         };
@@ -117,7 +120,7 @@ impl Round {
         let key = compared.map(|compared| self.compared.key(compared)).unwrap_or_default();
         let sql = KeyedSql {
             table: &table.name,
-            only: true,
+            only: !table.is_root,
             condition: compared.and_then(|compared| compared.condition.as_deref()),
             key: &key,
             row,

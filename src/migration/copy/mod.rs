@@ -29,7 +29,7 @@ use self::schedule::{GroupPlan, Schedule};
 use self::snapshot::Snapshot;
 pub(super) use self::worker::lock;
 use self::worker::{GroupWork, Purpose, Round, finished_mark};
-use super::ends::{Source, Target};
+use super::ends::{Source, Target, in_time};
 use super::error::{Error, Side};
 use super::index::Build;
 use super::large_objects;
@@ -181,7 +181,8 @@ impl Copy {
         if snapshot.as_ref().is_none_or(Snapshot::is_lost) {
             let taken = Snapshot::take(&self.source).await?;
             let source = self.source.sql_in(&taken.id).await?;
-            self.shapes.check(&Shapes::read(&source).await?, self.tables.iter().map(|table| table.oid))?;
+            let now = in_time(Side::Source, "reading the columns of all tables", Shapes::read(&source)).await?;
+            self.shapes.check(&now, self.tables.iter().map(|table| table.oid))?;
             *snapshot = Some(taken);
         } else if *generation > 0 {
             return Ok(());
@@ -224,6 +225,7 @@ impl Copy {
         for position in &emptied {
             let table = &self.tables[*position];
             sql.push_str(&match &table.config_condition {
+                None if table.is_root => format!("; truncate {}", table.name),
                 None => format!("; truncate only {}", table.name),
                 Some(condition) => format!("; delete from only {} {condition}", table.name),
             });

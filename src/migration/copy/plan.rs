@@ -115,7 +115,7 @@ const RANGE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 const RANGE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 fn ranges(table: &Table, cutting: Cutting, is_long: bool) -> Vec<CtidRange> {
-    let can_split = table.access_method == "heap" && table.config_condition.is_none();
+    let can_split = table.access_method == "heap" && table.config_condition.is_none() && !table.is_root;
     let parts = match cutting.above {
         _ if !can_split => 1,
         Some(above) => table.table_bytes.div_ceil(above.max(PAGE_BYTES)),
@@ -138,6 +138,7 @@ pub fn copy_out(table: &Table, range: CtidRange) -> String {
         Some(condition) => {
             format!("copy (select {} from {} {condition}) to stdout with ({format})", select_list(table), table.name)
         }
+        None if table.is_root => format!("copy (select {} from {}) to stdout with ({format})", select_list(table), table.name),
         None if whole => format!("copy {}{} to stdout with ({format})", table.name, column_list(table)),
         None => {
             format!(
@@ -185,6 +186,7 @@ mod tests {
             name: QualifiedName::new("s", "t"),
             unlogged: false,
             is_partition: false,
+            is_root: false,
             heap_bytes: bytes,
             table_bytes: bytes,
             rows_estimate: 0,

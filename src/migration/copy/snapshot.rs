@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::migration::ends::Source;
+use crate::migration::ends::{Source, in_time};
 use crate::migration::error::{Error, Side};
 use crate::pg::sql::Client;
 use crate::pg::types::{Lsn, SnapshotId};
@@ -36,6 +36,10 @@ impl Snapshot {
     /// # Errors
     /// Any failure of the source.
     pub async fn take(source: &Source) -> Result<Snapshot, Error> {
+        in_time(Side::Source, "taking a snapshot", Self::take_now(source)).await
+    }
+
+    async fn take_now(source: &Source) -> Result<Snapshot, Error> {
         let client = source.sql().await?;
         let failed = |error: tokio_postgres::Error| Side::Source.failed("taking a snapshot", error);
         client.batch_execute("begin isolation level repeatable read, read only").await.map_err(failed)?;

@@ -236,8 +236,9 @@ impl Round {
         let mut source_sql = begin_in(&self.snapshot);
         let mut target_sql = String::from("begin");
         // A table that is emptied in the same transaction can be filled with rows that are frozen and known to be visible: vacuum has nothing to do.
-        let freeze =
-            work.group.tables.len() == 1 && !work.group.is_split() && self.tables_of(work).all(|t| t.config_condition.is_none());
+        let freeze = work.group.tables.len() == 1
+            && !work.group.is_split()
+            && self.tables_of(work).all(|t| t.config_condition.is_none() && !t.is_root);
         for table in self.tables_of(work) {
             source_sql.push_str("; ");
             source_sql.push_str(&plan::copy_out(table, range));

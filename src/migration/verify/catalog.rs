@@ -20,6 +20,8 @@ pub struct Table {
     pub relkind: char,
     /// The partitioned table that it is a partition of.
     pub parent: Option<Oid>,
+    /// Whether it is the root of a partitioned table whose rows may belong to other partitions on another server.
+    pub is_rehashed: bool,
     /// Pages of its main fork; 0 for what is not a plain table.
     pub pages: u64,
     /// Bytes on disk with TOAST and maps, without indexes.
@@ -82,6 +84,7 @@ fn table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error> {
         name: QualifiedName::new(row.try_get::<_, String>("nspname")?, row.try_get::<_, String>("relname")?),
         relkind: row.try_get::<_, String>("relkind")?.chars().next().unwrap_or(' '),
         parent: row.try_get("parent")?,
+        is_rehashed: row.try_get("is_rehashed")?,
         pages: unsigned(row.try_get("pages")?),
         bytes: unsigned(row.try_get("bytes")?),
         condition: condition.as_deref().and_then(without_where),

@@ -239,10 +239,12 @@ fn ancestors<'a>(table: &Table, by_oid: &'a HashMap<Oid, &'a Table>) -> impl Ite
 }
 
 /// Partitioned tables of the source that are partitioned otherwise on the target (or not at all): they are compared as one, not
-/// by partition. The same holds for a plain table of the source that is partitioned on the target.
+/// by partition, and so are those whose rows are hashed to other partitions there. The same holds for a plain table of the source that is partitioned on the target.
 fn compared_as_whole(source: &Catalog, target: &Catalog) -> HashSet<QualifiedName> {
     let (of_source, of_target) = (leaves(source), leaves(target));
-    let differ = |table: &&Table| of_target.get(&table.name).is_some_and(|other| of_source.get(&table.name) != Some(other));
+    let differ = |table: &&Table| {
+        of_target.get(&table.name).is_some_and(|other| table.is_rehashed || of_source.get(&table.name) != Some(other))
+    };
     let roots = source.tables.iter().filter(|table| table.parent.is_none() && matches!(table.relkind, 'r' | 'p'));
     roots.filter(differ).map(|table| table.name.clone()).collect()
 }

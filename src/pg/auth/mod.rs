@@ -101,6 +101,16 @@ impl Canceller {
         cancel(&self.reached, self.process_id, &self.secret_key).await
     }
 
+    /// The server process that serves the session.
+    pub(in crate::pg) fn process_id(&self) -> i32 {
+        self.process_id
+    }
+
+    /// The server that serves the session, by itself.
+    pub(in crate::pg) fn reached(&self) -> &Conninfo {
+        &self.reached
+    }
+
     /// Whether a cancel request with this process id and key is meant for the session.
     pub(in crate::pg) fn is_for(&self, process_id: i32, secret_key: &[u8]) -> bool {
         self.process_id == process_id && self.secret_key == secret_key

@@ -17,6 +17,8 @@ pub struct Table {
     pub unlogged: bool,
     /// Whether it is a partition.
     pub is_partition: bool,
+    /// Whether it is the root of a partitioned table whose rows may belong to other partitions on another server; its partitions are not listed.
+    pub is_root: bool,
     /// Size of the main fork, in bytes.
     pub heap_bytes: u64,
     /// Size with TOAST and maps, in bytes.
@@ -110,6 +112,7 @@ pub async fn tables(client: &Client) -> Result<Vec<Table>, PgError> {
                 name: QualifiedName::new(row.try_get::<_, String>("schema")?, row.try_get::<_, String>("name")?),
                 unlogged: row.try_get("unlogged")?,
                 is_partition: row.try_get("is_partition")?,
+                is_root: row.try_get("is_root")?,
                 heap_bytes: unsigned(row.try_get("heap_bytes")?),
                 table_bytes: unsigned(row.try_get("table_bytes")?),
                 rows_estimate: unsigned(row.try_get("rows_estimate")?),

@@ -3,7 +3,22 @@
 -- A column's binary form is the same on both sides when its type is a built-in one that sends and receives binary data. Not so: the reg* types (oids),
 -- arrays of and ranges over anything that is not built in (they carry the element's oid or rely on it), composites (likewise), extension types
 -- (their versions may differ) and types without the functions. Enums send their label.
-with recursive extension_member as (
+-- Which partition of a hash-partitioned table a row belongs to can differ between servers where the hash does: that of an enum's value is made of its oid,
+-- those of arrays, ranges and composites of their elements', and that of text under a nondeterministic collation of its sort key. Such a tree is one
+-- table here, its root, whose rows find their partitions anew (pg_dump --load-via-partition-root).
+with recursive rehashed as (
+    select distinct pg_catalog.pg_partition_root(p.partrelid)::oid as root
+    from pg_catalog.pg_partitioned_table p
+    where p.partstrat = 'h' and exists (
+        select from rows from (pg_catalog.unnest(p.partclass::oid[]), pg_catalog.unnest(p.partcollation::oid[])) as k (class, coll)
+        join pg_catalog.pg_opclass o on o.oid = k.class
+        left join pg_catalog.pg_collation l on l.oid = k.coll
+        where o.opcname in ('enum_ops', 'array_ops', 'range_ops', 'multirange_ops', 'record_ops') or not l.collisdeterministic)
+),
+rehashed_leaf as (
+    select t.relid::oid as oid, r.root from rehashed r, lateral pg_catalog.pg_partition_tree(r.root) t where t.isleaf
+),
+extension_member as (
     select d.objid from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.deptype = 'e'
 ),
 config as (
@@ -15,7 +30,7 @@ relation as (
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     left join config on config.oid = c.oid
-    where c.relkind = 'r' and c.relpersistence <> 't'
+    where (c.relkind = 'r' and c.oid not in (select oid from rehashed_leaf) or c.oid in (select root from rehashed)) and c.relpersistence <> 't'
       and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'neon_migrate')
       and (config.oid is not null or c.oid not in (select objid from extension_member))
 ),
@@ -46,7 +61,9 @@ columns as (
     group by a.attrelid
 )
 select r.oid, r.nspname::text as schema, r.relname::text as name, r.relpersistence = 'u' as unlogged, r.relispartition as is_partition,
-    pg_catalog.pg_relation_size(r.oid) as heap_bytes, pg_catalog.pg_table_size(r.oid) as table_bytes,
+    r.relkind = 'p' as is_root, pg_catalog.pg_relation_size(r.oid) as heap_bytes,
+    case when r.relkind = 'p' then (select coalesce(sum(pg_catalog.pg_table_size(l.oid)), 0)::bigint from rehashed_leaf l where l.root = r.oid)
+        else pg_catalog.pg_table_size(r.oid) end as table_bytes,
     greatest(r.reltuples, 0)::bigint as rows_estimate, coalesce(am.amname::text, 'heap') as access_method, r.condition as config_condition,
     coalesce(c.names, '{}') as columns, coalesce(c.is_binary, false) as is_binary
 from relation r

@@ -8,7 +8,9 @@ select 'comment' as kind,
  where (d.objoid >= 16384 or d.classoid = 'pg_largeobject'::regclass)
    and d.classoid <> 'pg_extension'::regclass
    and @user_schema(coalesce(o.schema, ''))@
-   and (o.type <> 'schema' or o.identity <> 'neon_migrate')
+   and not (o.type = 'schema' and o.name = 'neon_migrate')
+   -- A dropped subscription leaves its comment behind.
+   and o.identity is not null
    and not exists (select from pg_depend x where x.classid = d.classoid and x.objid = d.objoid and x.deptype = 'e')
 union all
 -- A comment that an extension's own control file makes is its business; one that somebody changed is not.

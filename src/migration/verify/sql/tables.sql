@@ -1,6 +1,17 @@
 -- Every relation that holds rows: tables, partitioned tables, foreign tables and materialized views; not those that extensions
 -- own, except their configuration tables, of which only the rows that pg_dump would dump are compared.
+-- Whether a tree of partitions is rehashed elsewhere: see src/pg/catalog/tables.sql.
+with rehashed as (
+    select distinct pg_partition_root(p.partrelid)::oid as root
+      from pg_partitioned_table p
+     where p.partstrat = 'h' and exists (
+        select from rows from (unnest(p.partclass::oid[]), unnest(p.partcollation::oid[])) as k (class, coll)
+        join pg_opclass o on o.oid = k.class
+        left join pg_collation l on l.oid = k.coll
+        where o.opcname in ('enum_ops', 'array_ops', 'range_ops', 'multirange_ops', 'record_ops') or not l.collisdeterministic)
+)
 select c.oid,
+       c.oid in (select root from rehashed) as is_rehashed,
        n.nspname,
        c.relname,
        c.relkind::text as relkind,
