@@ -120,7 +120,9 @@ fn filtered() -> insta::Settings {
     settings.add_filter(r"(/[\w.-]+)*/(nm-test-\d+/c[\d-]+|\.tmp\w+)", "[dir]");
     settings.add_filter(r"\[dir\]:\d{4,5}", "[dir]:[port]");
     settings.add_filter(r"(/[\w.-]+)*/client/bin", "[client]");
-    settings.add_filter(r"oid \d+", "oid [oid]");
+    settings.add_filter(r"\[dir\]:\d{4,5}", "[dir]:[port]");
+    // The commands of this machine's own packages.
+    settings.add_filter(r"(--pg-bin-dir:)(\n {6}[^\n]+)+", "$1\n      [install]");
     settings
 }
 
