@@ -42,9 +42,13 @@ impl Round {
             }
             total.clone()
         };
+        let mut verdicts = Vec::with_capacity(work.group.tables.len());
         for (position, sums) in work.group.tables.iter().zip(total) {
-            self.judge(*position, sums).await?;
+            verdicts.extend(self.judge(*position, sums).await?);
         }
+        let compared: Vec<u32> = verdicts.iter().map(|verdict| verdict.id).collect();
+        self.cx.emit_all(verdicts.into_iter().map(|result| EventKind::TableVerified { result }).collect()).await?;
+        lock(&self.verified).extend(compared.into_iter().map(|table| (table, self.generation)));
         Ok(())
     }
 
@@ -80,14 +84,15 @@ impl Round {
         Ok(ranges.get(part).copied().unwrap_or(CtidRange { from: u64::from(u32::MAX) - 1, until: Some(u64::from(u32::MAX) - 1) }))
     }
 
-    async fn judge(&self, position: usize, [source, target]: [Sums; 2]) -> Result<(), Error> {
+    /// The verdict on a table; none while it is only looked for tables that changed, and this one did.
+    async fn judge(&self, position: usize, [source, target]: [Sums; 2]) -> Result<Option<TableVerdict>, Error> {
         let table = &self.tables[position];
         let verdict = verify::compare(source, target);
         if verdict != Verdict::Match {
             lock(&self.differing).push(position);
         }
         if verdict != Verdict::Match && self.purpose == Purpose::Reconcile {
-            return Ok(());
+            return Ok(None);
         }
         let mut result = TableVerdict {
             id: table.oid,
@@ -106,9 +111,7 @@ impl Round {
                 result.reason = Some("More rows differ than are listed.".to_owned());
             }
         }
-        self.cx.emit(EventKind::TableVerified { result }).await?;
-        lock(&self.verified).insert(table.oid, self.generation);
-        Ok(())
+        Ok(Some(result))
     }
 
     async fn differences(&self, position: usize, rows: u64) -> Result<Differences, Error> {

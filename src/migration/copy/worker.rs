@@ -47,9 +47,14 @@ pub struct GroupWork {
 }
 
 impl GroupWork {
-    /// Whether its rows were written frozen and known to be visible, in the transaction that emptied the table: vacuum has nothing to do then.
-    pub fn is_frozen(&self) -> bool {
+    /// Whether its rows are written frozen and known to be visible, in the transaction that empties the table: vacuum has nothing to do then.
+    fn is_frozen(&self) -> bool {
         self.group.tables.len() == 1 && !self.group.is_split()
+    }
+
+    /// Whether vacuum is worth its time: a small table is read whole sooner than its visibility map is made.
+    fn is_worth_a_vacuum(&self) -> bool {
+        self.group.is_split()
     }
 }
 
@@ -236,9 +241,7 @@ impl Round {
         let mut source_sql = begin_in(&self.snapshot);
         let mut target_sql = String::from("begin");
         // A table that is emptied in the same transaction can be filled with rows that are frozen and known to be visible: vacuum has nothing to do.
-        let freeze = work.group.tables.len() == 1
-            && !work.group.is_split()
-            && self.tables_of(work).all(|t| t.config_condition.is_none() && !t.is_root);
+        let freeze = work.is_frozen() && self.tables_of(work).all(|t| t.config_condition.is_none() && !t.is_root);
         for table in self.tables_of(work) {
             source_sql.push_str("; ");
             source_sql.push_str(&plan::copy_out(table, range));
@@ -286,10 +289,9 @@ impl Round {
             }
             totals.clone()
         };
-        for (table, (rows, bytes)) in self.tables_of(work).zip(totals) {
-            self.cx.emit(EventKind::Table { id: table.oid, state: TableState::Copied, rows, bytes }).await?;
-        }
-        Ok(())
+        let told = self.tables_of(work).zip(totals);
+        let told = told.map(|(table, (rows, bytes))| EventKind::Table { id: table.oid, state: TableState::Copied, rows, bytes });
+        self.cx.emit_all(told.collect()).await.map_err(Error::from)
     }
 
     /// Builds indexes: those of small tables together, one of a large table alone.
@@ -334,7 +336,7 @@ impl Round {
         // Up to 17 `analyze` of a partitioned table looks at its partitions too, and it is looked at later.
         let with_root = self.target_version.major() < 18;
         let analyzed: Vec<&Table> = self.tables_of(work).filter(|table| !(with_root && table.is_partition)).collect();
-        let (analyze, vacuum) = if work.is_frozen() { ("analyze", "") } else { ("vacuum (analyze)", "vacuum") };
+        let (analyze, vacuum) = if work.is_worth_a_vacuum() { ("vacuum (analyze)", "vacuum") } else { ("analyze", "") };
         let others: Vec<&Table> =
             self.tables_of(work).filter(|table| with_root && table.is_partition && !vacuum.is_empty()).collect();
         for (statement, tables) in [(analyze, analyzed), (vacuum, others)] {
