@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SCALE ?= 0.2
 export SCALE
 
-.PHONY: help test lint fmt demo bench postgres prerequisites clean-cache
+.PHONY: help test lint fmt demo bench picture postgres prerequisites clean-cache
 
 help:            ## What there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -35,6 +35,10 @@ demo: prerequisites postgres  ## Two real local clusters, a sample shop, one mig
 bench: prerequisites postgres  ## Our speed beside pg_dump, pg_restore and pgcopydb, in one run (BENCH="--quick", "--rounds 5", …)
 	cargo build --release
 	scripts/bench target/release/neon-migrate $(BENCH)
+
+picture: prerequisites postgres  ## Draws the README's pictures of the terminal from a real run of the demo
+	cargo build --release
+	scripts/picture target/release/neon-migrate
 
 postgres: prerequisites  ## Fetches the Postgres servers and client tools into .cache/pg
 	@scripts/fetch-postgres

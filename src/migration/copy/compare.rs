@@ -18,10 +18,10 @@ impl Round {
         let source_sql = format!(
             "{}; {}; {}; commit",
             begin_in(&self.snapshot),
-            self.sums_sql(work, work.group.ranges[part]),
+            self.sums_sql(work, work.group.ranges[part]).join("; "),
             self.rewritten_sql(work)
         );
-        let target_sql = self.sums_sql(work, on_target);
+        let target_sql = each_alone(&self.sums_sql(work, on_target));
         let (on_source, on_target) = tokio::join!(source.query(&source_sql), target.query(&target_sql));
         let mut on_source = on_source.map_err(|error| snapshot_error(&format!("comparing {title}"), error))?;
         on_source.retain(|answer| answer.tag.starts_with("SELECT"));
@@ -48,7 +48,7 @@ impl Round {
         Ok(())
     }
 
-    fn sums_sql(&self, work: &GroupWork, range: CtidRange) -> String {
+    fn sums_sql(&self, work: &GroupWork, range: CtidRange) -> Vec<String> {
         let range = verify::CtidRange::new(range.from, range.until);
         let sql = |position: &usize| {
             let table = &self.tables[*position];
@@ -58,7 +58,7 @@ impl Round {
             let condition = self.compared.table(table.oid).and_then(|compared| compared.condition.as_deref());
             verify::conditional_sql(&table.name, condition, &self.hashes[*position], range)
         };
-        work.group.tables.iter().map(sql).collect::<Vec<_>>().join("; ")
+        work.group.tables.iter().map(sql).collect()
     }
 
     /// The target's table has its rows elsewhere than the source's; it is cut into as many ranges of its own.
@@ -132,6 +132,12 @@ impl Round {
     }
 }
 
+/// Gives each statement a transaction of its own. Statements of one simple query share one otherwise, with the locks of all tables until its end; a session that
+/// adds keys to the same tables beside it, several in one transaction, would meet it in a deadlock.
+fn each_alone(statements: &[String]) -> String {
+    statements.iter().map(|statement| format!("begin; {statement}; commit")).collect::<Vec<_>>().join("; ")
+}
+
 /// Reads the sums out of the answers.
 fn sums(answers: &[Answer], side: Side, title: &str) -> Result<Vec<Sums>, Error> {
     let text = |row: &[Option<String>], column: usize| row.get(column).cloned().flatten();
@@ -146,4 +152,15 @@ fn sums(answers: &[Answer], side: Side, title: &str) -> Result<Vec<Sums>, Error>
 
 fn pair(source: Vec<Sums>, target: Vec<Sums>) -> impl Iterator<Item = [Sums; 2]> {
     source.into_iter().zip(target).map(|(source, target)| [source, target])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::each_alone;
+
+    #[test]
+    fn no_two_tables_are_locked_at_once_on_the_target() {
+        let sql = each_alone(&["select 1".to_owned(), "select 2".to_owned()]);
+        assert_eq!(sql, "begin; select 1; commit; begin; select 2; commit");
+    }
 }
