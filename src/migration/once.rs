@@ -78,7 +78,7 @@ pub async fn run(cx: &Cx, request: &Request, looked: &Preflight) -> Result<(), E
 /// Whether an earlier run did everything but for saying so: nothing but the end of its cleanup, which takes the ledger away, was left to do.
 pub fn is_all_but_ended(history: &View) -> bool {
     let state = |phase: Phase| history.phases.iter().find(|view| view.phase == phase).map(|view| view.state);
-    state(Phase::Verify) == Some(State::Done) && !matches!(state(Phase::Cleanup), Some(State::Done))
+    state(Phase::Verify) == Some(State::Done) && (state(Phase::Cleanup) != Some(State::Done) || history.ended.is_none())
 }
 
 /// Ends a migration that [`is_all_but_ended`].

@@ -31,7 +31,7 @@ async fn proxied<'a>(ground: &'a Ground, database: &str) -> Proxied<'a> {
 fn assert_report(outcome: &Outcome, exit: i32, code: &str) {
     let report = final_report(outcome);
     assert_eq!((outcome.code(), report["code"].as_str()), (Some(exit), Some(code)), "{}\n{}", outcome.stdout, outcome.stderr);
-    assert!(report["fix"].as_str().is_some_and(|fix| fix.ends_with('.')), "{report:#}");
+    assert!(report["fix"].as_str().is_some_and(|fix| fix.len() > 20), "{report:#}");
 }
 
 #[tokio::test]
