@@ -118,7 +118,6 @@ fn filtered() -> insta::Settings {
     settings.add_filter(r"(127\.0\.0\.1|localhost|port|::1\]?):? ?\d{4,5}", "$1:[port]");
     settings.add_filter(r"s\.PGSQL\.\d+", "s.PGSQL.[port]");
     settings.add_filter(r"(/[\w.-]+)*/(nm-test-\d+/c[\d-]+|\.tmp\w+)", "[dir]");
-    settings.add_filter(r"\[dir\]:\d{4,5}", "[dir]:[port]");
     settings.add_filter(r"(/[\w.-]+)*/client/bin", "[client]");
     settings.add_filter(r"\[dir\]:\d{4,5}", "[dir]:[port]");
     // The commands of this machine's own packages.
