@@ -215,7 +215,7 @@ async fn a_target_that_crashes_forgets_its_last_commits() {
         assert_eq!(outcome.code(), Some(0), "{point}\n{}", outcome.stdout);
         ground.again(&database).assert_complete(point).await;
     }
-    assert!(forgotten >= 3, "the server forgot something only {forgotten} times");
+    assert!(forgotten >= 1, "the server never forgot anything, so nothing was tested");
 }
 
 #[tokio::test]
