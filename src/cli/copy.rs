@@ -19,12 +19,14 @@ use crate::migration::once::{self, Request};
 use crate::migration::preflight::{self, End, Preflight, Purpose, ServerFacts};
 use crate::migration::schema::archive::Keep;
 use crate::migration::verify::Method;
-use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::conninfo::{Conninfo, Environment, Host};
 use crate::pg::error::PgError;
 use crate::pg::tools::Search;
 
-/// How many jobs are wanted for each core of this machine: servers and network wait more than they work.
+/// How many jobs are wanted for each core of this machine when a server is elsewhere.
 const JOBS_PER_CORE: usize = 2;
+/// How many there are at least when both servers are on this machine.
+const JOBS_HERE_MIN: usize = 2;
 /// The default number of jobs is between these.
 const JOBS: std::ops::RangeInclusive<usize> = 4..=8;
 
@@ -38,7 +40,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
     let options = preflight::Options {
         purpose: Purpose::Copy,
         scope: args.selection.scope(),
-        jobs_wanted: args.jobs.unwrap_or_else(default_jobs),
+        jobs_wanted: args.jobs.unwrap_or_else(|| default_jobs(&source, &target)),
         resume: false,
         replace_target: args.replace_target.is_some(),
         allow_downgrade: args.allow_downgrade,
@@ -259,11 +261,27 @@ fn nothing_to_resume(database: &str) -> Report {
     .with_fix("Leave --resume out to begin one. A migration that was begun on another machine, or with another --state-dir, goes on only from there.")
 }
 
-/// The default number of jobs on this machine.
-pub(super) fn default_jobs() -> u32 {
+/// The default number of jobs. Sessions with servers elsewhere wait for the network more than they work, so that there are more of them than cores;
+/// servers on this machine share its cores with us, and more sessions than cores only take time from the longest one.
+pub(super) fn default_jobs(source: &Source, target: &Target) -> u32 {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let jobs = (cores * JOBS_PER_CORE).clamp(*JOBS.start(), *JOBS.end());
+    let jobs = if is_here(source.info()) && is_here(target.info()) {
+        cores.clamp(JOBS_HERE_MIN, *JOBS.end())
+    } else {
+        (cores * JOBS_PER_CORE).clamp(*JOBS.start(), *JOBS.end())
+    };
     u32::try_from(jobs).unwrap_or(4)
+}
+
+/// Whether a server is on this machine, as far as its address tells.
+fn is_here(info: &Conninfo) -> bool {
+    let local = |name: &str| {
+        name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    info.endpoints().iter().all(|endpoint| match &endpoint.host {
+        Host::Socket(_) => true,
+        Host::Name(name) => local(name),
+    })
 }
 
 /// How tables are compared.

@@ -28,7 +28,7 @@ pub async fn run(args: VerifyArgs, talk: &Talk) -> Result<Exit, Report> {
     let options = preflight::Options {
         purpose: Purpose::Verify,
         scope: args.selection.scope(),
-        jobs_wanted: args.jobs.unwrap_or_else(default_jobs),
+        jobs_wanted: args.jobs.unwrap_or_else(|| default_jobs(&source, &target)),
         resume: false,
         replace_target: false,
         allow_downgrade: true,
