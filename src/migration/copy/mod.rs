@@ -531,7 +531,7 @@ impl Copy {
             compared: Arc::clone(&self.compared),
             encodings_differ: self.encodings_differ,
             groups,
-            schedule: Schedule::new(plans),
+            schedule: Schedule::new(plans, self.jobs),
             snapshot,
             generation,
             differing: Mutex::default(),

@@ -1,8 +1,9 @@
 //! Who does what next: the critical path first.
 //!
 //! Jobs of a group follow each other: its ranges are copied; then they are compared and its indexes are built, in any order; then constraints are attached and statistics gathered. Among
-//! all jobs that could start, the one with the longest way to the end is handed out. When nothing is left to copy or compare, the snapshot can go,
-//! while builds go on.
+//! all jobs that could start, the one with the longest way to the end is handed out; but as long as there is anything to copy or compare, no more
+//! than half of the workers build, because the snapshot holds up the source's vacuum. When nothing is left to copy or compare, the snapshot can go, while
+//! builds go on.
 
 use std::collections::BinaryHeap;
 use std::sync::{Mutex, PoisonError};
@@ -61,7 +62,14 @@ pub struct GroupPlan {
 #[derive(Debug, Default)]
 struct State {
     groups: Vec<GroupPlan>,
+    /// Copies and comparisons that could start.
     ready: BinaryHeap<(u64, Job)>,
+    /// Builds that could start, and what comes after them.
+    ready_builds: BinaryHeap<(u64, Job)>,
+    /// How many of those are under way.
+    building: usize,
+    /// How many of those may be under way while anything could be copied or compared.
+    building_max: usize,
     /// Copies and comparisons that are not finished.
     data_left: usize,
     /// Jobs of any kind that are not finished.
@@ -79,9 +87,9 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Makes the schedule of some groups.
-    pub fn new(groups: Vec<GroupPlan>) -> Self {
-        let mut state = State::default();
+    /// Makes the schedule of some groups, for so many workers.
+    pub fn new(groups: Vec<GroupPlan>, workers: u32) -> Self {
+        let mut state = State { building_max: (workers as usize / 2).max(1), ..State::default() };
         for group in &groups {
             state.data_left += group.copies.len() + group.verifies.len();
             state.left += group.copies.len() + group.verifies.len() + group.builds.len() + usize::from(group.finish);
@@ -109,7 +117,7 @@ impl Schedule {
                 if state.stopped || state.left == 0 {
                     return None;
                 }
-                if let Some((_, job)) = state.ready.pop() {
+                if let Some(job) = state.take() {
                     return Some(job);
                 }
             }
@@ -134,11 +142,15 @@ impl Schedule {
                 None
             }
             Job::Build { group, builds } => {
+                state.building = state.building.saturating_sub(1);
                 state.groups[*group].builds.retain(|b| b != builds);
                 state.finish_if_due(*group);
                 None
             }
-            Job::Finish { .. } => None,
+            Job::Finish { .. } => {
+                state.building = state.building.saturating_sub(1);
+                None
+            }
         };
         if let Some(group) = group {
             state.release(group);
@@ -181,6 +193,18 @@ impl Schedule {
 }
 
 impl State {
+    /// The job that is to be done next.
+    fn take(&mut self) -> Option<Job> {
+        let build_first = match (self.ready.peek(), self.ready_builds.peek()) {
+            (Some((way, _)), Some((build_way, _))) => self.building < self.building_max && build_way > way,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let next = if build_first { self.ready_builds.pop() } else { self.ready.pop() };
+        self.building += usize::from(build_first && next.is_some());
+        next.map(|(_, job)| job)
+    }
+
     /// Hands out the jobs of a group that can start now.
     fn release(&mut self, position: usize) {
         let group = self.groups[position].clone();
@@ -191,7 +215,7 @@ impl State {
         }
         self.ready.extend(group.verifies.iter().map(|part| (group.copy_cost, Job::Verify { group: position, part: *part })));
         for (builds, cost) in group.builds.iter().zip(&group.build_costs) {
-            self.ready.push((*cost, Job::Build { group: position, builds: builds.clone() }));
+            self.ready_builds.push((*cost, Job::Build { group: position, builds: builds.clone() }));
         }
         self.finish_if_due(position);
     }
@@ -200,7 +224,7 @@ impl State {
         let group = &mut self.groups[position];
         if group.finish && group.copies.is_empty() && group.verifies.is_empty() && group.builds.is_empty() {
             group.finish = false;
-            self.ready.push((u64::MAX, Job::Finish { group: position }));
+            self.ready_builds.push((u64::MAX, Job::Finish { group: position }));
         }
     }
 }
@@ -232,13 +256,29 @@ mod tests {
             verifies: vec![0],
             finish: true,
         };
-        let schedule = Schedule::new(vec![small, gin]);
+        let schedule = Schedule::new(vec![small, gin], 1);
         let order = drain(&schedule);
         assert_eq!(
             order[..3],
             [Job::Copy { group: 1, part: 1 }, Job::Copy { group: 1, part: 0 }, Job::Build { group: 1, builds: vec![1] },]
         );
         assert!(schedule.is_finished() && schedule.data_done().is_cancelled());
+    }
+
+    #[test]
+    fn builds_leave_half_of_the_workers_to_the_rows() {
+        let built = GroupPlan { builds: vec![vec![0], vec![1], vec![2]], build_costs: vec![900; 3], ..GroupPlan::default() };
+        let rows = GroupPlan { copies: vec![0, 1], copy_cost: 5, ..GroupPlan::default() };
+        let schedule = Schedule::new(vec![built, rows], 2);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let next = || runtime.block_on(schedule.next()).unwrap();
+        assert!(matches!(next(), Job::Build { .. }));
+        let copy = next();
+        assert!(matches!(copy, Job::Copy { .. }));
+        schedule.finished(&copy);
+        assert!(matches!(next(), Job::Copy { .. }));
+        // Nothing is left that could be copied: builds may have all workers.
+        assert!(matches!(next(), Job::Build { .. }));
     }
 
     proptest! {
@@ -254,7 +294,7 @@ mod tests {
                 copy_cost: *cost,
             }).collect();
             let wanted: usize = shape.iter().map(|(c, v, b, a, _)| c + v + b + usize::from(*a)).sum();
-            let order = drain(&Schedule::new(groups));
+            let order = drain(&Schedule::new(groups, 4));
             prop_assert_eq!(order.len(), wanted);
             let mut unique = order.clone();
             unique.sort();
