@@ -1,6 +1,6 @@
 //! `--replace-target`: everything that people made in the target database is removed. It was confirmed by typing the database's name.
 
-use super::ends::Target;
+use super::ends::{Target, in_time};
 use super::error::{Error, Side};
 use crate::engine::crash;
 use crate::engine::report::{Exit, Report};
@@ -114,23 +114,28 @@ fn subscribed(names: &str) -> Report {
         )
 }
 
+/// What is being done, for errors.
+const DOING: &str = "removing what the target holds";
+
 /// Removes everything. Gives the number of statements that it took.
 ///
 /// # Errors
 /// What the target refuses, with the statement's object; what was removed before stays removed.
 pub async fn everything(target: &Target) -> Result<usize, Error> {
     let client = target.sql().await?;
-    let failed = |error: tokio_postgres::Error| Side::Target.failed("removing what the target holds", error);
+    let failed = |error: tokio_postgres::Error| Side::Target.failed(DOING, error);
     client.batch_execute("set client_min_messages = error").await.map_err(failed)?;
     let names: String = client.query_one(SUBSCRIPTIONS, &[]).await.map_err(failed)?.try_get(0).map_err(failed)?;
     if !names.is_empty() {
         return Err(subscribed(&names).into());
     }
     let mut removed = 0;
-    for row in client.query(STATEMENTS, &[]).await.map_err(failed)? {
+    let statements = in_time(Side::Target, DOING, async { client.query(STATEMENTS, &[]).await.map_err(failed) }).await?;
+    for row in statements {
         let statement: String = row.try_get(0).map_err(failed)?;
         crash::point("replace.statement");
-        match client.batch_execute(&statement).await {
+        let done = in_time(Side::Target, DOING, async { Ok(client.batch_execute(&statement).await) }).await?;
+        match done {
             Ok(()) => removed += 1,
             // Something dropped before may have taken it along.
             Err(error) if error.code().is_some_and(|code| matches!(code.code(), "42704" | "3F000")) => {}
@@ -138,9 +143,10 @@ pub async fn everything(target: &Target) -> Result<usize, Error> {
         }
     }
     for _ in 0..SINGLE_MAX {
-        let Some(row) = client.query_opt(IN_PUBLIC, &[]).await.map_err(failed)? else { return Ok(removed) };
+        let next = in_time(Side::Target, DOING, async { client.query_opt(IN_PUBLIC, &[]).await.map_err(failed) });
+        let Some(row) = next.await? else { return Ok(removed) };
         let statement: String = row.try_get(0).map_err(failed)?;
-        client.batch_execute(&statement).await.map_err(failed)?;
+        in_time(Side::Target, DOING, async { client.batch_execute(&statement).await.map_err(failed) }).await?;
         removed += 1;
     }
     Ok(removed)
