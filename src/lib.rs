@@ -8,5 +8,6 @@ pub mod cli;
 pub mod demo;
 pub mod engine;
 pub mod migration;
+pub mod neon;
 pub mod pg;
 pub mod store;

@@ -1,0 +1,1 @@
+//! What extensions Neon offers, by major.

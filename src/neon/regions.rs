@@ -1,0 +1,1 @@
+//! Neon's regions, and the nearest one for a source.
