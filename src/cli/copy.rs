@@ -45,6 +45,7 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         replace_target: args.replace_target.is_some(),
         allow_downgrade: args.allow_downgrade,
         tools: Search::new(args.machine.pg_bin_dir.clone()),
+        wish: preflight::Wish::Once,
     };
     let looking = render::Looking::start(talk);
     let mut looked = look(&source, &target, &options).await?;

@@ -33,6 +33,7 @@ pub async fn run(args: VerifyArgs, talk: &Talk) -> Result<Exit, Report> {
         replace_target: false,
         allow_downgrade: true,
         tools: Search::default(),
+        wish: preflight::Wish::Once,
     };
     let looking = render::Looking::start(talk);
     let looked = look(&source, &target, &options).await?;

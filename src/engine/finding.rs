@@ -53,6 +53,20 @@ impl Finding {
         }
     }
 
+    /// How the sentence of a check that could not look begins.
+    const NOT_EVALUATED: &str = "Not evaluated: ";
+
+    /// The finding of a check that could not look. It is a warning, and never counts as passed.
+    pub fn not_evaluated(code: &str, subject: &str, reason: &str) -> Self {
+        let why = "What could not be looked at may be in order or not.";
+        Finding::new(code, Severity::Warning, subject, format!("{}{reason}", Self::NOT_EVALUATED), why)
+    }
+
+    /// Whether it says that a check could not look.
+    pub fn is_not_evaluated(&self) -> bool {
+        self.sentence.starts_with(Self::NOT_EVALUATED)
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn with_fix(mut self, fix: impl Into<String>) -> Self {

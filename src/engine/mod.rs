@@ -1,6 +1,7 @@
 //! The engine: phases, steps, events, the journal, the view and the progress board. It knows nothing of Postgres.
 
 pub mod cancel;
+pub mod checkup;
 pub mod crash;
 pub mod event;
 pub mod finding;

@@ -6,6 +6,10 @@ mod support;
 
 mod bad_input;
 mod bridge;
+mod checks_ends;
+mod checks_replication;
+mod checks_rights;
+mod checks_schema;
 mod choices;
 mod connect;
 mod crash;

@@ -341,8 +341,8 @@ async fn a_target_that_begins_read_only_is_refused_and_opened() {
         let target = cluster.neon_shaped_target("dst").await;
         cluster.psql("postgres", "alter database dst set default_transaction_read_only = on").await;
         let found = look(&source, &target).await;
-        execute_fix(&cluster, "postgres", only(&found, "B13")).await;
-        assert_gone(&look(&source, &target).await, "B13");
+        execute_fix(&cluster, "postgres", only(&found, "C9")).await;
+        assert_gone(&look(&source, &target).await, "C9");
     }
 }
 

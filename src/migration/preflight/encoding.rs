@@ -2,22 +2,38 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use tokio_postgres::Row;
+use serde::Deserialize;
 
-use super::check::{Check, Context, Look, Side, qualified};
-use super::endpoints::facts_check;
-use super::facts::Locale;
+use super::answer::Rows;
+use super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, qualified};
+use super::facts::{Locale, ServerFacts};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::human;
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
-        facts_check("E1", "whether the encodings are equal or can be converted", encodings),
-        facts_check("E2", "whether both databases sort alike", locales),
+        Check {
+            code: "E1",
+            title: "Encodings",
+            about: "whether the encodings are equal or can be converted",
+            grant: "",
+            explain: "The encodings differ.",
+            look: Look::Both(encodings),
+        },
+        Check {
+            code: "E2",
+            title: "Sort order",
+            about: "whether both databases sort alike",
+            grant: "",
+            explain: "The databases sort text differently. No data is lost; queries with `order by` may give another order.",
+            look: Look::Both(locales),
+        },
         Check {
             code: "E5",
+            title: "Collations of columns",
             about: "whether the target has the collations that columns of the source use",
-            grant: "Use a role that may read the system catalogs, as every role may by default.",
+            grant: CATALOGS,
+            explain: "Columns of the source use a collation that the target's server does not have.",
             look: Look::Pair { source: COLUMN_COLLATIONS, target: COLLATIONS, evaluate: column_collations },
         },
     ]
@@ -25,7 +41,7 @@ pub(super) fn checks() -> Vec<Check> {
 
 /// Collations that a person made travel with the definitions; those that came with the server must be on the target's server too.
 const COLUMN_COLLATIONS: &str = "
-select n.nspname::text, c.relname::text, a.attname::text, l.collname::text
+select n.nspname::text as schema, c.relname::text as name, a.attname::text as column, l.collname::text as collation
   from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
   join pg_collation l on l.oid = a.attcollation join pg_namespace ln on ln.oid = l.collnamespace
  where c.relkind in ('r', 'p', 'm', 'v', 'f') and a.attnum > 0 and not a.attisdropped and n.nspname !~ '^pg_'
@@ -33,17 +49,23 @@ select n.nspname::text, c.relname::text, a.attname::text, l.collname::text
  order by 1, 2, a.attnum";
 
 const COLLATIONS: &str = "
-select l.collname::text from pg_collation l
+select l.collname::text as name from pg_collation l
  where l.collnamespace = 'pg_catalog'::regnamespace
    and l.collencoding in (-1, (select d.encoding from pg_database d where d.datname = current_database()))";
 
-fn column_collations(cx: &Context<'_>, columns: &[Row], collations: &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error> {
-    let offered = collations.iter().map(|row| row.try_get::<_, String>(0)).collect::<Result<HashSet<_>, _>>()?;
+#[derive(Deserialize)]
+struct Column {
+    schema: String,
+    name: String,
+    column: String,
+    collation: String,
+}
+
+fn column_collations(cx: &Context<'_>, columns: &Rows, collations: &Rows) -> Evaluated {
+    let offered: HashSet<String> = collations.parse::<Object>()?.into_iter().map(|collation| collation.name).collect();
     let (mut objects, mut missing) = (Vec::new(), BTreeSet::new());
-    for row in columns {
-        let (schema, table, column, collation): (String, String, String, String) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        if cx.options.scope.matches(&schema, &table) && !offered.contains(&collation) {
+    for Column { schema, name: table, column, collation } in columns.parse()? {
+        if cx.takes(&schema, &table) && !offered.contains(&collation) {
             objects.push(format!("column {}.{} ({})", qualified(&schema, &table), human(&column), human(&collation)));
             missing.insert(human(&collation));
         }
@@ -71,8 +93,8 @@ fn collations_word(missing: &[String]) -> &'static str {
 
 /// Our sessions speak UTF8 with both servers, so both encodings must be convertible from and to it. All are but two: `SQL_ASCII`,
 /// which stands for bytes of unknown meaning, and `MULE_INTERNAL` (Postgres documentation, character set support).
-fn encodings(cx: &Context<'_>) -> Vec<Finding> {
-    let (source, target) = (cx.facts.source.encoding.as_str(), cx.facts.target.encoding.as_str());
+fn encodings(cx: &Context<'_>, end: &ServerFacts) -> Vec<Finding> {
+    let (source, target) = (cx.source().encoding.as_str(), end.encoding.as_str());
     if source == target {
         return Vec::new();
     }
@@ -109,7 +131,7 @@ fn encodings(cx: &Context<'_>) -> Vec<Finding> {
         return vec![finding];
     }
     // From 15 on a database takes its template's locale provider unless told, and only libc's C goes with SQL_ASCII.
-    let provider = if cx.facts.target.version.major() >= 15 { " locale_provider libc" } else { "" };
+    let provider = if end.version.major() >= 15 { " locale_provider libc" } else { "" };
     let fix = match source {
         "SQL_ASCII" => format!(
             "Find out which encoding the bytes are in, and mend those that are not, before the migration; or use a target in \
@@ -121,8 +143,8 @@ fn encodings(cx: &Context<'_>) -> Vec<Finding> {
     vec![finding.with_fix(fix)]
 }
 
-fn locales(cx: &Context<'_>) -> Vec<Finding> {
-    let (source, target) = (&cx.facts.source.locale, &cx.facts.target.locale);
+fn locales(cx: &Context<'_>, target: &ServerFacts) -> Vec<Finding> {
+    let (source, target) = (&cx.source().locale, &target.locale);
     if order(source) == order(target) {
         return Vec::new();
     }
@@ -160,15 +182,17 @@ fn describe(locale: &Locale) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Facts, Options};
+    use super::super::Options;
+    use super::super::facts::Known;
     use super::*;
 
     #[test]
     fn each_pair_of_encodings_is_weighed() {
         let weigh = |source: &str, target: &str| {
-            let mut facts = Facts::plain();
-            (facts.source.encoding, facts.target.encoding) = (source.to_owned(), target.to_owned());
-            let findings = encodings(&Context { facts: &facts, options: &Options::copy() });
+            let mut known = Known::plain();
+            known.source.encoding = source.to_owned();
+            let end = ServerFacts { encoding: target.to_owned(), ..known.target_mut().clone() };
+            let findings = encodings(&Context { known: &known, options: &Options::copy() }, &end);
             findings.first().map(|finding| finding.severity)
         };
         assert_eq!(weigh("UTF8", "UTF8"), None);

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
-use super::check::{Check, Context, Look, Side, count};
+use super::answer::Rows;
+use super::check::{CATALOGS, Check, Context, Ends, Evaluated, Look, Probing, Side, count};
+use super::facts::ServerFacts;
 use super::{End, Purpose};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::error::PgError;
@@ -22,33 +25,73 @@ pub fn jobs_possible(source_free: u32, target_free: u32, wanted: u32) -> u32 {
 
 pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
     let mut checks = vec![
-        facts_check("A3", "whether the source and the target are the same database", same_database),
-        facts_check("A8", "which timeouts the roles force on their sessions", timeouts),
-        facts_check("A9", "whether there are enough connections", connections),
+        Check {
+            code: "A3",
+            title: "Two different databases",
+            about: "whether the source and the target are the same database",
+            grant: "",
+            explain: "The source and the target must be different databases. Decided by the cluster's system identifier, the database's oid and \
+                      the running server, never by host names. A standby counts as its primary; a copy of a data directory that runs on its \
+                      own does not.",
+            look: Look::Both(same_database),
+        },
+        Check {
+            code: "A4",
+            title: "Direct connections",
+            about: "whether a pooler stands between us and the servers",
+            grant: "",
+            explain: "A pooler stands between us and the server. A migration needs sessions of its own: snapshots, settings and COPY do not \
+                      survive being moved from backend to backend. Use the direct connection string.",
+            look: Look::Probe { needs_target: false, probe: poolers },
+        },
+        Check {
+            code: "A8",
+            title: "Timeouts",
+            about: "which timeouts the roles force on their sessions",
+            grant: "",
+            explain: "The role, the database or the server gives sessions timeouts. Our sessions set them to 0 for themselves.",
+            look: Look::Facts(timeouts),
+        },
     ];
-    if purpose == Purpose::Copy {
-        checks.push(facts_check("A6", "whether an end is a standby", standby));
+    if purpose.has_jobs() {
+        checks.push(Check {
+            code: "A9",
+            title: "Free connections",
+            about: "whether there are enough connections",
+            grant: "",
+            explain: "There are not enough free connections. A migration needs two on each side beside those of its jobs; with fewer than three \
+                      it cannot start, with fewer than asked for it runs with fewer jobs.",
+            look: Look::Facts(connections),
+        });
+    }
+    if purpose.copies() {
+        checks.push(Check {
+            code: "A6",
+            title: "Primary servers",
+            about: "whether an end is a standby",
+            grant: "",
+            explain: "An end is a standby. A standby cannot be written to, and a long read from one is cancelled when it stands in the way of \
+                      replay.",
+            look: Look::Facts(standby),
+        });
         checks.push(Check {
             code: "S1",
+            title: "Patterns that match",
             about: "whether the patterns of --include and --exclude match anything",
-            grant: "Every role may read pg_class; see the error, and run the check again.",
+            grant: CATALOGS,
+            explain: "A pattern of `--include` or `--exclude` matches nothing.",
             look: Look::Rows { side: Side::Source, query: NAMES, evaluate: unmatched_patterns },
         });
     }
     checks
 }
 
-/// A check of what is known already always can be made, so it needs no grant.
-pub(super) fn facts_check(code: &'static str, about: &'static str, evaluate: fn(&Context<'_>) -> Vec<Finding>) -> Check {
-    Check { code, about, grant: "", look: Look::Facts(evaluate) }
-}
-
 /// Two databases are the same if their clusters have one system identifier, their oids are equal, and one running server answers at
 /// both ends. A copy of the data directory that runs as a primary of its own has the same identifier and oids, and is another
 /// database; its start differs. A standby is its primary's database, whenever it was started. Names of hosts say nothing: one
 /// server has many. Where a role may not see the identifier, the start of the server, in microseconds, stands for it.
-pub(super) fn same_database(cx: &Context<'_>) -> Vec<Finding> {
-    let (source, target) = (&cx.facts.source, &cx.facts.target);
+pub(super) fn same_database(cx: &Context<'_>, target: &ServerFacts) -> Vec<Finding> {
+    let source = cx.source();
     let one_server = source.started_at_us == target.started_at_us;
     let one_cluster = match (&source.system_identifier, &target.system_identifier) {
         (Some(left), Some(right)) => left == right && (one_server || source.in_recovery || target.in_recovery),
@@ -66,7 +109,7 @@ pub(super) fn same_database(cx: &Context<'_>) -> Vec<Finding> {
 
 fn standby(cx: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if cx.facts.source.in_recovery {
+    if cx.source().in_recovery {
         let why = "A standby cancels long reads when they stand in the way of replay, and a copy is one long read. It also \
                    cannot tell where its \
                    snapshot stands in the WAL.";
@@ -76,7 +119,7 @@ fn standby(cx: &Context<'_>) -> Vec<Finding> {
         let sentence = "The source is a standby.".to_owned();
         findings.push(Finding::new("A6", Severity::Blocker, "source", sentence, why).with_fix(fix));
     }
-    if cx.facts.target.in_recovery {
+    if cx.of(Side::Target).is_some_and(|target| target.in_recovery) {
         let why = "Nothing can be written to a standby.";
         let fix = "Give the connection string of the primary as the target, or promote the standby, if it is yours to \
                    promote:\nselect pg_promote();";
@@ -88,7 +131,7 @@ fn standby(cx: &Context<'_>) -> Vec<Finding> {
 
 fn timeouts(cx: &Context<'_>) -> Vec<Finding> {
     let of = |side: Side| {
-        let forced = cx.facts.of(side).forced.iter().filter(|setting| setting.name.ends_with("timeout"));
+        let forced = cx.of(side)?.forced.iter().filter(|setting| setting.name.ends_with("timeout"));
         let names: Vec<String> = forced.map(|setting| format!("{} = {}", setting.name, setting.value)).collect();
         if names.is_empty() {
             return None;
@@ -102,19 +145,19 @@ fn timeouts(cx: &Context<'_>) -> Vec<Finding> {
 
 fn connections(cx: &Context<'_>) -> Vec<Finding> {
     let wanted = cx.options.jobs_wanted;
-    if cx.facts.jobs >= wanted {
+    if cx.known.jobs >= wanted {
         return Vec::new();
     }
-    let (source, target) = (cx.facts.source.connections.free, cx.facts.target.connections.free);
-    let (side, free) = if source <= target { (Side::Source, source) } else { (Side::Target, target) };
-    let of = cx.facts.of(side).connections;
+    let scarcer = [Side::Source, Side::Target].into_iter().filter_map(|side| Some((side, cx.of(side)?)));
+    let Some((side, end)) = scarcer.min_by_key(|(_, end)| end.connections.free) else { return Vec::new() };
+    let (of, free) = (end.connections, end.connections.free);
     let why =
         "Connections are limited by max_connections, by those kept for superusers, and by limits of the role and the database.";
     let free_words = count(free as usize, "free connection", "free connections");
     let state = format!("The {} has {free_words} for this role (max_connections is {}, in use {})", side.name(), of.max, of.used);
-    if cx.facts.jobs > 0 {
+    if cx.known.jobs > 0 {
         let sentence =
-            format!("{state}, so the migration runs with {} instead of {wanted}.", count(cx.facts.jobs as usize, "job", "jobs"));
+            format!("{state}, so the migration runs with {} instead of {wanted}.", count(cx.known.jobs as usize, "job", "jobs"));
         return vec![Finding::new("A9", Severity::Note, side.name(), sentence, why)];
     }
     let sentence = format!("{state}; a migration needs at least {}.", CONNECTIONS_BESIDE_JOBS + 1);
@@ -124,19 +167,24 @@ fn connections(cx: &Context<'_>) -> Vec<Finding> {
          alter role {} connection limit -1;\nalter database {} connection limit -1;\nalter system set max_connections = {};",
         side.name(),
         cx.role(side),
-        crate::pg::names::Ident::new(&cx.facts.of(side).database),
+        crate::pg::names::Ident::new(&end.database),
         of.max + 20,
     );
     vec![Finding::new("A9", Severity::Blocker, side.name(), sentence, why).with_fix(fix)]
 }
 
 const NAMES: &str = "
-select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+select n.nspname::text as schema, c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
 
-fn unmatched_patterns(cx: &Context<'_>, _: Side, rows: &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error> {
-    let names =
-        rows.iter().map(|row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?))).collect::<Result<Vec<_>, _>>()?;
+#[derive(Deserialize)]
+struct Name {
+    schema: String,
+    name: String,
+}
+
+fn unmatched_patterns(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
+    let names: Vec<(String, String)> = rows.parse::<Name>()?.into_iter().map(|name| (name.schema, name.name)).collect();
     let patterns: Vec<String> = cx.options.scope.unmatched(&names).iter().map(ToString::to_string).collect();
     if patterns.is_empty() {
         return Ok(Vec::new());
@@ -154,8 +202,21 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// How often the probe is repeated; other clients of the pooler may hide it once.
 const PROBES: u32 = 3;
 
+fn poolers<'a>(_: &'a Context<'a>, ends: Ends<'a>) -> Probing<'a> {
+    Box::pin(async move {
+        let mut findings = Vec::new();
+        if let Some(source) = ends.live_source() {
+            findings.extend(pooler(Side::Source, source).await?);
+        }
+        if let Some(target) = ends.target {
+            findings.extend(pooler(Side::Target, target).await?);
+        }
+        Ok(findings)
+    })
+}
+
 /// Says whether a pooler that hands out backends by transaction stands before an end.
-pub(super) async fn pooler(side: Side, end: End<'_>) -> Result<Vec<Finding>, (Side, PgError)> {
+async fn pooler(side: Side, end: End<'_>) -> Result<Vec<Finding>, (Side, PgError)> {
     let shared = match end.second {
         Some(second) => Some(share_backends(end.client, second).await.map_err(|error| (side, error))?),
         None => None,
@@ -214,28 +275,35 @@ async fn backend(client: &Client) -> Result<i32, PgError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Facts, Options};
+    use super::super::Options;
+    use super::super::facts::Known;
     use super::*;
 
-    fn same(change: impl Fn(&mut Facts)) -> bool {
-        let mut facts = Facts::plain();
-        change(&mut facts);
-        !same_database(&Context { facts: &facts, options: &Options::copy() }).is_empty()
+    fn same(change: impl Fn(&mut ServerFacts, &mut ServerFacts)) -> bool {
+        let mut known = Known::plain();
+        let mut target = known.target_mut().clone();
+        change(&mut known.source, &mut target);
+        !same_database(&Context { known: &known, options: &Options::copy() }, &target).is_empty()
     }
 
     #[test]
     fn one_server_and_one_oid_is_one_database() {
-        let one_cluster = |facts: &mut Facts| facts.target.system_identifier = facts.source.system_identifier.clone();
-        let one_server = |facts: &mut Facts| {
-            one_cluster(facts);
-            facts.target.started_at_us = facts.source.started_at_us;
+        let one_cluster = |source: &mut ServerFacts, target: &mut ServerFacts| {
+            target.system_identifier = source.system_identifier.clone();
+        };
+        let one_server = |source: &mut ServerFacts, target: &mut ServerFacts| {
+            one_cluster(source, target);
+            target.started_at_us = source.started_at_us;
         };
         assert!(same(one_server));
-        assert!(!same(|facts| (one_server(facts), facts.target.database_oid = 5).1));
+        assert!(!same(|source, target| (one_server(source, target), target.database_oid = 5).1));
         assert!(!same(one_cluster), "a copied data directory that runs on its own is another database");
-        assert!(same(|facts| (one_cluster(facts), facts.source.in_recovery = true).1), "a standby is its primary's database");
-        assert!(same(|facts| (one_server(facts), facts.source.system_identifier = None).1));
-        assert!(!same(|facts| facts.source.system_identifier = None));
+        assert!(
+            same(|source, target| (one_cluster(source, target), source.in_recovery = true).1),
+            "a standby is its primary's database"
+        );
+        assert!(same(|source, target| (one_server(source, target), source.system_identifier = None).1));
+        assert!(!same(|source, _| source.system_identifier = None));
     }
 
     #[test]

@@ -1,36 +1,55 @@
 //! Family D: extensions.
 
-use tokio_postgres::Client;
-
-use super::check::{Check, Context, count, query_alone};
-use super::endpoints::facts_check;
+use super::Purpose;
+use super::answer::{Answers, undecodable};
+use super::check::{Check, Context, Look, count};
+use super::facts::{Installed, Offered, ServerFacts};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::error::PgError;
 
-pub(super) fn checks() -> Vec<Check> {
-    vec![facts_check("D1", "which extensions the target offers", missing_extensions)]
+pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
+    if purpose == Purpose::Verify {
+        return Vec::new();
+    }
+    vec![Check {
+        code: "D1",
+        title: "Extensions the target lacks",
+        about: "which extensions the target offers",
+        grant: "",
+        explain: "The target does not offer an extension of the source. It is left out, together with what depends on it; each object is \
+                  named.",
+        look: Look::Both(missing_extensions),
+    }]
 }
 
-const INSTALLED: &str = "select extname::text from pg_extension where extname <> 'plpgsql' order by 1";
+/// The extensions of the source.
+pub(super) const INSTALLED: &str = "
+select e.extname::text as name, e.extversion::text as version, n.nspname::text as schema
+  from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname <> 'plpgsql' order by 1";
 
-const AVAILABLE: &str = "select name::text from pg_available_extensions union select extname::text from pg_extension";
+/// What can be created, and what is there already. Trusted extensions may be created by every role that may create in the database.
+const AVAILABLE: &str = "
+select a.name::text, coalesce(a.installed_version, a.default_version, '')::text as version,
+       coalesce(a.installed_version is null and v.superuser and not v.trusted, false) as superuser_only
+  from pg_available_extensions a
+  left join pg_available_extension_versions v on v.name = a.name and v.version = a.default_version
+union all
+select e.extname::text, e.extversion::text, false
+  from pg_extension e where not exists (select from pg_available_extensions a where a.name = e.extname)
+order by 1";
 
 /// The extensions of the source.
-pub(super) async fn installed(source: &Client) -> Result<Vec<String>, PgError> {
-    names(source, INSTALLED).await
+pub(super) async fn installed(source: Answers<'_>) -> Result<Vec<Installed>, PgError> {
+    source.rows(INSTALLED).await?.parse().map_err(undecodable)
 }
 
 /// The extensions that the target offers.
-pub(super) async fn available(target: &Client) -> Result<Vec<String>, PgError> {
-    names(target, AVAILABLE).await
+pub(super) async fn available(target: Answers<'_>) -> Result<Vec<Offered>, PgError> {
+    target.rows(AVAILABLE).await?.parse().map_err(undecodable)
 }
 
-async fn names(client: &Client, query: &str) -> Result<Vec<String>, PgError> {
-    query_alone(client, query).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-fn missing_extensions(cx: &Context<'_>) -> Vec<Finding> {
-    let missing = &cx.facts.missing_extensions;
+fn missing_extensions(cx: &Context<'_>, _: &ServerFacts) -> Vec<Finding> {
+    let missing = cx.known.missing_extensions();
     if missing.is_empty() {
         return Vec::new();
     }
@@ -43,5 +62,5 @@ fn missing_extensions(cx: &Context<'_>) -> Vec<Finding> {
                named in the plan and at the end.";
     let fix = "Install the extension on the target's server, or ask the target's provider for it; or go without, if nothing \
                important depends on it.";
-    vec![Finding::new("D1", Severity::Warning, "target", sentence, why).with_fix(fix).with_objects(missing.clone())]
+    vec![Finding::new("D1", Severity::Warning, "target", sentence, why).with_fix(fix).with_objects(missing)]
 }

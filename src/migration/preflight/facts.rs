@@ -2,9 +2,9 @@
 
 use futures_util::future::{try_join, try_join3, try_join4};
 use serde::{Deserialize, Serialize};
-use tokio_postgres::{Client, Row};
 
-use super::check::{Side, query_alone};
+use super::answer::{Answers, undecodable};
+use super::check::Side;
 use crate::pg::error::PgError;
 use crate::pg::types::{Oid, ServerVersion};
 
@@ -31,13 +31,71 @@ pub struct Facts {
     pub neon_shaped: bool,
 }
 
-impl Facts {
-    /// The facts of one end.
-    pub fn of(&self, side: Side) -> &ServerFacts {
-        match side {
-            Side::Source => &self.source,
-            Side::Target => &self.target,
-        }
+/// What is known before the checks run. There may be no target, or one that does not exist yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Known {
+    /// The source.
+    pub(super) source: ServerFacts,
+    /// The target, or what is published about the one that would be created.
+    pub(super) target: Option<ServerFacts>,
+    /// The target does not exist yet.
+    pub(super) assumed: bool,
+    /// How much there is to move.
+    pub(super) size: SourceSize,
+    /// Extensions of the source.
+    pub(super) extensions: Vec<Installed>,
+    /// What the target offers, by name; nothing without a target.
+    pub(super) offered: Option<Vec<Offered>>,
+    /// What the target held already; nothing if the role may not see it.
+    pub(super) target_content: Option<TargetContent>,
+    /// How many jobs both servers have connections for.
+    pub(super) jobs: u32,
+    /// Schemas of the source that belong to the provider's platform and stay behind.
+    pub(super) platform_schemas: Vec<String>,
+}
+
+/// An extension of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Installed {
+    /// Its name.
+    pub(super) name: String,
+    /// Its version there.
+    pub(super) version: String,
+    /// The schema that it is in.
+    pub(super) schema: String,
+}
+
+/// An extension that the target offers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Offered {
+    /// Its name.
+    pub(super) name: String,
+    /// The version that `create extension` would make; that of the installed one where there is one.
+    pub(super) version: String,
+    /// Whether only a superuser may create it.
+    pub(super) superuser_only: bool,
+}
+
+impl Known {
+    /// Extensions of the source that the target does not offer.
+    pub(super) fn missing_extensions(&self) -> Vec<String> {
+        let Some(offered) = &self.offered else { return Vec::new() };
+        let missing = self.extensions.iter().filter(|installed| offered.iter().all(|offered| offered.name != installed.name));
+        missing.map(|installed| installed.name.clone()).collect()
+    }
+
+    /// What the phases of a copy need to know; nothing without a target.
+    pub(super) fn facts(&self) -> Option<Facts> {
+        let target = self.target.clone()?;
+        Some(Facts {
+            jobs: self.jobs,
+            neon_shaped: !target.can.superuser || target.provider.as_deref() == Some("Neon"),
+            source: self.source.clone(),
+            target,
+            size: self.size,
+            missing_extensions: self.missing_extensions(),
+            target_content: self.target_content.clone(),
+        })
     }
 }
 
@@ -168,7 +226,7 @@ const SERVER: &str = "
 select current_setting('server_version_num')::int4 as version,
        (extract(epoch from pg_postmaster_start_time()) * 1000000)::int8 as started_at_us,
        pg_is_in_recovery() as in_recovery,
-       d.datname::text as database, d.oid as database_oid, r.rolname::text as role,
+       d.datname::text as database, d.oid::int8 as database_oid, r.rolname::text as role,
        pg_encoding_to_char(d.encoding)::text as encoding,
        coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider, d.datcollate::text as collate, d.datctype::text as ctype,
        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') as locale,
@@ -199,11 +257,11 @@ select count(*)::int4 as used,
  where a.usesysid is not null and a.datid is not null and coalesce(a.backend_type, 'client backend') = 'client backend'
    and a.pid <> pg_backend_pid()";
 
-const SYSTEM_IDENTIFIER: &str = "select system_identifier::text from pg_control_system()";
+const SYSTEM_IDENTIFIER: &str = "select system_identifier::text as id from pg_control_system()";
 
 /// Asks by trying, because providers allow it in ways of their own: the setting ends with the statement's own transaction, and an
 /// error is the answer no. Servers log such errors, so the source, which is in use, is not asked.
-const REPLICATION_ROLE: &str = "select set_config('session_replication_role', 'replica', true)";
+const REPLICATION_ROLE: &str = "select set_config('session_replication_role', 'replica', true) as role";
 
 /// `reset_val` is what the session began with, whatever it was set to since.
 const FORCED: &str = "
@@ -248,103 +306,137 @@ const PROVIDERS: [(&str, &str); 21] = [
     ("pscale_admin", "PlanetScale"),
 ];
 
+/// The row of [`SERVER`].
+#[derive(Debug, Deserialize)]
+struct Server {
+    version: u32,
+    started_at_us: i64,
+    in_recovery: bool,
+    database: String,
+    database_oid: Oid,
+    role: String,
+    encoding: String,
+    provider: String,
+    collate: String,
+    ctype: String,
+    locale: Option<String>,
+    rolsuper: bool,
+    rolbypassrls: bool,
+    rolcreaterole: bool,
+    rolcreatedb: bool,
+    rolreplication: bool,
+    rolconnlimit: i64,
+    datconnlimit: i64,
+    owns_database: bool,
+    create_in_database: bool,
+    create_temporary: bool,
+    create_in_public: Option<bool>,
+    neon_superuser: bool,
+    max_connections: u32,
+    reserved: u32,
+    lock_slots: u64,
+    relations: u64,
+}
+
+/// The row of [`SESSIONS`].
+#[derive(Debug, Deserialize)]
+struct Sessions {
+    used: i64,
+    used_by_role: i64,
+    used_in_database: i64,
+}
+
+#[derive(Deserialize)]
+struct Mark {
+    mark: String,
+}
+
+/// The questions that learning about an end asks, for the script of [`super::metadata`].
+pub(super) const QUESTIONS: [(&str, &str); 8] = [
+    ("The server, the database and the role", SERVER),
+    ("How many sessions there are", SESSIONS),
+    ("Settings that every session begins with", FORCED),
+    ("The hosting provider", PROVIDER),
+    ("The identity of the cluster", SYSTEM_IDENTIFIER),
+    ("How much there is to move", SIZE),
+    ("The size of the database", DATABASE_SIZE),
+    ("Whether there are large objects", LARGE_OBJECTS),
+];
+
 /// Learns about one end.
-pub(super) async fn server(client: &Client, side: Side) -> Result<ServerFacts, PgError> {
-    let needed = try_join4(
-        query_alone(client, SERVER),
-        query_alone(client, SESSIONS),
-        query_alone(client, FORCED),
-        query_alone(client, PROVIDER),
-    );
-    let ((server, sessions, forced, marks), identifier) = try_join(needed, ask(client, SYSTEM_IDENTIFIER)).await?;
-    let (Some(server), Some(sessions)) = (server.first(), sessions.first()) else {
-        return Err(PgError::Protocol("no row about the connected role and database".to_owned()));
-    };
-    let mut facts = decode(server, connections(server, sessions)?)?;
-    facts.system_identifier = identifier.and_then(|rows| rows.first().and_then(|row| row.try_get(0).ok()));
+pub(super) async fn server(answers: Answers<'_>, side: Side) -> Result<ServerFacts, PgError> {
+    let needed = try_join4(answers.rows(SERVER), answers.rows(SESSIONS), answers.rows(FORCED), answers.rows(PROVIDER));
+    let ((server, sessions, forced, marks), identifier) = try_join(needed, answers.ask(SYSTEM_IDENTIFIER)).await?;
+    let nothing = || PgError::Protocol("no row about the connected role and database".to_owned());
+    let server: Server = server.first().map_err(undecodable)?.ok_or_else(nothing)?;
+    let sessions: Sessions = sessions.first().map_err(undecodable)?.ok_or_else(nothing)?;
+    let connections = connections(&server, &sessions);
+    let mut facts = decode(server, connections);
+    facts.system_identifier = identifier.and_then(|rows| value(&rows, "id"));
     if side == Side::Target {
-        facts.can.set_replication_role = Some(ask(client, REPLICATION_ROLE).await?.is_some());
+        facts.can.set_replication_role = Some(answers.ask(REPLICATION_ROLE).await?.is_some());
     }
-    facts.provider = provider(&marks)?;
-    for row in &forced {
-        facts.forced.push(ForcedSetting { name: row.try_get("name")?, value: row.try_get("value")? });
-    }
+    facts.provider = provider(&marks.parse::<Mark>().map_err(undecodable)?);
+    facts.forced = forced.parse().map_err(undecodable)?;
     Ok(facts)
 }
 
-/// Asks what a server may refuse to answer; a refusal is no answer, anything else that fails is a failure.
-pub(super) async fn ask(client: &Client, query: &str) -> Result<Option<Vec<Row>>, PgError> {
-    match query_alone(client, query).await {
-        Ok(rows) => Ok(Some(rows)),
-        Err(PgError::Server(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// One value of the first row.
+fn value<T: serde::de::DeserializeOwned>(rows: &super::answer::Rows, column: &str) -> Option<T> {
+    let row: serde_json::Value = rows.first().ok()??;
+    serde_json::from_value(row.get(column)?.clone()).ok()
 }
 
-fn decode(row: &Row, connections: Connections) -> Result<ServerFacts, tokio_postgres::Error> {
-    let superuser: bool = row.try_get("rolsuper")?;
-    Ok(ServerFacts {
-        version: ServerVersion(unsigned(row.try_get::<_, i32>("version")?)),
+fn decode(server: Server, connections: Connections) -> ServerFacts {
+    let superuser = server.rolsuper;
+    ServerFacts {
+        version: ServerVersion(server.version),
         system_identifier: None,
-        started_at_us: row.try_get("started_at_us")?,
-        in_recovery: row.try_get("in_recovery")?,
-        database: row.try_get("database")?,
-        database_oid: row.try_get("database_oid")?,
-        role: row.try_get("role")?,
-        encoding: row.try_get("encoding")?,
-        locale: Locale {
-            provider: row.try_get("provider")?,
-            collate: row.try_get("collate")?,
-            ctype: row.try_get("ctype")?,
-            name: row.try_get("locale")?,
-        },
+        started_at_us: server.started_at_us,
+        in_recovery: server.in_recovery,
+        database: server.database,
+        database_oid: server.database_oid,
+        role: server.role,
+        encoding: server.encoding,
+        locale: Locale { provider: server.provider, collate: server.collate, ctype: server.ctype, name: server.locale },
         provider: None,
         can: Capabilities {
             superuser,
-            bypass_rls: superuser || row.try_get::<_, bool>("rolbypassrls")?,
-            create_role: superuser || row.try_get::<_, bool>("rolcreaterole")?,
-            create_database: superuser || row.try_get::<_, bool>("rolcreatedb")?,
-            replication: superuser || row.try_get::<_, bool>("rolreplication")?,
-            owns_database: row.try_get("owns_database")?,
-            create_in_database: row.try_get("create_in_database")?,
-            create_in_public: row.try_get("create_in_public")?,
-            create_temporary: row.try_get("create_temporary")?,
-            create_event_triggers: superuser || row.try_get::<_, bool>("neon_superuser")?,
+            bypass_rls: superuser || server.rolbypassrls,
+            create_role: superuser || server.rolcreaterole,
+            create_database: superuser || server.rolcreatedb,
+            replication: superuser || server.rolreplication,
+            owns_database: server.owns_database,
+            create_in_database: server.create_in_database,
+            create_in_public: server.create_in_public,
+            create_temporary: server.create_temporary,
+            create_event_triggers: superuser || server.neon_superuser,
             set_replication_role: None,
         },
         connections,
-        lock_slots: u64::try_from(row.try_get::<_, i64>("lock_slots")?).unwrap_or(0),
-        relations: u64::try_from(row.try_get::<_, i64>("relations")?).unwrap_or(0),
+        lock_slots: server.lock_slots,
+        relations: server.relations,
         forced: Vec::new(),
-    })
+    }
 }
 
 /// The least of what the server, the role and the database leave; a limit of -1 is none.
-fn connections(server: &Row, sessions: &Row) -> Result<Connections, tokio_postgres::Error> {
-    let superuser: bool = server.try_get("rolsuper")?;
-    let max = server.try_get::<_, i32>("max_connections")?;
-    let reserved = if superuser { 0 } else { server.try_get::<_, i32>("reserved")? };
-    let used = sessions.try_get::<_, i32>("used")?;
-    let mut free = max - reserved - used;
-    if !superuser {
-        for (limit, used) in [("rolconnlimit", "used_by_role"), ("datconnlimit", "used_in_database")] {
-            let limit = server.try_get::<_, i32>(limit)?;
-            if limit >= 0 {
-                free = free.min(limit - sessions.try_get::<_, i32>(used)?);
-            }
+fn connections(server: &Server, sessions: &Sessions) -> Connections {
+    let reserved = if server.rolsuper { 0 } else { server.reserved };
+    let mut free = i64::from(server.max_connections) - i64::from(reserved) - sessions.used;
+    if !server.rolsuper {
+        let limits = [(server.rolconnlimit, sessions.used_by_role), (server.datconnlimit, sessions.used_in_database)];
+        for (limit, used) in limits.into_iter().filter(|(limit, _)| *limit >= 0) {
+            free = free.min(limit - used);
         }
     }
-    Ok(Connections { max: unsigned(max), reserved: unsigned(reserved), used: unsigned(used), free: unsigned(free) })
+    let unsigned = |n: i64| u32::try_from(n).unwrap_or(0);
+    Connections { max: server.max_connections, reserved, used: unsigned(sessions.used), free: unsigned(free) }
 }
 
-fn unsigned(value: i32) -> u32 {
-    u32::try_from(value).unwrap_or(0)
-}
-
-fn provider(marks: &[Row]) -> Result<Option<String>, tokio_postgres::Error> {
-    let marks = marks.iter().map(|row| row.try_get::<_, String>("mark")).collect::<Result<Vec<_>, _>>()?;
-    let known = PROVIDERS.iter().find(|(mark, _)| marks.iter().any(|seen| seen == mark));
-    Ok(known.map(|(_, name)| (*name).to_owned()))
+fn provider(marks: &[Mark]) -> Option<String> {
+    let known = PROVIDERS.iter().find(|(mark, _)| marks.iter().any(|seen| seen.mark == *mark));
+    known.map(|(_, name)| (*name).to_owned())
 }
 
 /// Sizes by statistics: the rows of leaf tables are counted, not those of partitioned parents; `reltuples` is -1 where nothing is
@@ -355,29 +447,25 @@ select count(*) filter (where c.relkind = 'r') as tables,
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
 
-const DATABASE_SIZE: &str = "select pg_database_size(current_database())";
+const DATABASE_SIZE: &str = "select pg_database_size(current_database()) as bytes";
 
-const LARGE_OBJECTS: &str = "select exists (select from pg_largeobject_metadata)";
+const LARGE_OBJECTS: &str = "select exists (select from pg_largeobject_metadata) as found";
 
 /// Learns how much there is to move.
-pub(super) async fn size(source: &Client) -> Result<SourceSize, PgError> {
-    let (size, bytes, large_objects) =
-        try_join3(query_alone(source, SIZE), ask(source, DATABASE_SIZE), ask(source, LARGE_OBJECTS)).await?;
-    let bytes = bytes.and_then(|rows| rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()));
-    let Some(row) = size.first() else { return Ok(SourceSize::default()) };
-    let number = |name: &str| row.try_get::<_, i64>(name).map(|n| u64::try_from(n).unwrap_or(0));
+pub(super) async fn size(source: Answers<'_>) -> Result<SourceSize, PgError> {
+    let (size, bytes, large_objects) = try_join3(source.rows(SIZE), source.ask(DATABASE_SIZE), source.ask(LARGE_OBJECTS)).await?;
     Ok(SourceSize {
-        database_bytes: bytes.and_then(|n| u64::try_from(n).ok()),
-        tables: number("tables")?,
-        rows_estimate: number("rows_estimate")?,
-        large_objects: large_objects.and_then(|rows| rows.first().and_then(|row| row.try_get(0).ok())),
+        database_bytes: bytes.and_then(|rows| value(&rows, "bytes")),
+        tables: value(&size, "tables").unwrap_or(0),
+        rows_estimate: value(&size, "rows_estimate").unwrap_or(0),
+        large_objects: large_objects.and_then(|rows| value(&rows, "found")),
     })
 }
 
 #[cfg(test)]
-impl Facts {
+impl Known {
     /// Two plain servers of major 17 with nothing to say about them.
-    pub(super) fn plain() -> Facts {
+    pub(super) fn plain() -> Known {
         let server = |identifier: &str, started_at_us: i64| ServerFacts {
             version: ServerVersion(170_002),
             system_identifier: Some(identifier.to_owned()),
@@ -407,14 +495,21 @@ impl Facts {
             relations: 10,
             forced: Vec::new(),
         };
-        Facts {
+        Known {
             source: server("1", 1),
-            target: server("2", 2),
+            target: Some(server("2", 2)),
+            assumed: false,
             size: SourceSize::default(),
-            missing_extensions: Vec::new(),
+            extensions: Vec::new(),
+            offered: Some(Vec::new()),
             target_content: Some(TargetContent::default()),
             jobs: 4,
-            neon_shaped: true,
+            platform_schemas: Vec::new(),
         }
+    }
+
+    /// The target of [`Known::plain`], to be changed.
+    pub(super) fn target_mut(&mut self) -> &mut ServerFacts {
+        self.target.get_or_insert_with(|| unreachable!("it was made with a target"))
     }
 }

@@ -4,12 +4,17 @@
 //! its family. What could not be looked at is a finding of its own, never a pass. Nothing here writes: each query runs in a
 //! read-only transaction, and no setting outlives it.
 
+mod answer;
+mod capacity;
 mod check;
 mod encoding;
 mod endpoints;
 mod extensions;
 mod facts;
+pub mod metadata;
+mod portability;
 mod privileges;
+mod replication;
 mod target;
 mod tools;
 mod versions;
@@ -19,13 +24,16 @@ use std::time::Duration;
 use futures_util::future::{join, try_join3};
 use tokio_postgres::Client;
 
-pub use self::check::Side;
-use self::check::{Check, Context};
+use self::answer::Answers;
+use self::check::{Check, Context, Ends};
+pub use self::check::{Place, Side};
 pub use self::endpoints::{CONNECTIONS_BESIDE_JOBS, jobs_possible};
+use self::facts::Known;
 pub use self::facts::{
     Capabilities, Connections, Facts, ForcedSetting, Locale, OWN_SCHEMA, ServerFacts, SourceSize, TargetContent,
 };
 use super::scope::Scope;
+use crate::engine::checkup::Outcome;
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::{Exit, Report};
 use crate::pg::conninfo::PooledHint;
@@ -60,6 +68,32 @@ pub enum Purpose {
     Copy,
     /// To compare two databases.
     Verify,
+    /// To tell somebody what a migration would meet.
+    Check,
+}
+
+impl Purpose {
+    /// Whether a copy is what follows, or what is asked about.
+    fn copies(self) -> bool {
+        self != Purpose::Verify
+    }
+
+    /// Whether somebody knows how many jobs there will be.
+    fn has_jobs(self) -> bool {
+        self != Purpose::Check
+    }
+}
+
+/// Whether live replication is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// It is: what stands in its way stands in the way.
+    Live,
+    /// It is not.
+    Once,
+    /// Nothing was said.
+    #[default]
+    Open,
 }
 
 /// What was asked for.
@@ -79,9 +113,16 @@ pub struct Options {
     pub allow_downgrade: bool,
     /// Where to look for pg_dump and pg_restore.
     pub tools: Search,
+    /// Whether live replication is wanted.
+    pub wish: Wish,
 }
 
 impl Options {
+    /// A look at everything, with nothing said about live replication.
+    pub fn check() -> Self {
+        Options { purpose: Purpose::Check, wish: Wish::Open, ..Options::copy() }
+    }
+
     /// A copy of everything, with nothing allowed that has to be asked for.
     pub fn copy() -> Self {
         Options {
@@ -92,6 +133,7 @@ impl Options {
             replace_target: false,
             allow_downgrade: false,
             tools: Search::new(None),
+            wish: Wish::Once,
         }
     }
 }
@@ -150,7 +192,35 @@ impl Failure {
 
 /// Looks at both ends. Nothing is written to either.
 pub async fn run(source: End<'_>, target: End<'_>, options: &Options) -> Result<Preflight, Failure> {
-    match tokio::time::timeout(LIMIT, look(source, target, options)).await {
+    in_time(look(source, target, options)).await
+}
+
+/// What a source is compared with.
+#[derive(Clone, Copy)]
+pub enum Against<'a> {
+    /// Nothing: only what is to be known of the source itself.
+    Nothing,
+    /// A target that is there.
+    Target(End<'a>),
+    /// A project at Neon that would be created.
+    Neon,
+}
+
+/// Runs every check that can be evaluated. Nothing is written to either end.
+///
+/// # Errors
+/// A connection was lost, or it took too long. A check that may not see is no error: its outcome says so.
+pub async fn examine(source: Place<'_>, against: Against<'_>, options: &Options) -> Result<Vec<Outcome>, Failure> {
+    let work = async {
+        let target = if let Against::Target(end) = against { Some(end) } else { None };
+        let known = learn(source, target, options).await?;
+        check::run(&checks(options.purpose), Ends { source, target }, &Context { known: &known, options }).await
+    };
+    in_time(work).await
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, (Side, PgError)>>) -> Result<T, Failure> {
+    match tokio::time::timeout(LIMIT, work).await {
         Ok(result) => result.map_err(|(side, error)| Failure { side, error }),
         Err(_) => {
             let error = PgError::Timeout { what: "looking at both ends".to_owned(), limit_s: LIMIT.as_secs() };
@@ -160,20 +230,20 @@ pub async fn run(source: End<'_>, target: End<'_>, options: &Options) -> Result<
 }
 
 async fn look(source: End<'_>, target: End<'_>, options: &Options) -> Result<Preflight, (Side, PgError)> {
-    let facts = learn(source, target, options).await?;
-    let mut findings = endpoints::pooler(Side::Source, source).await?;
-    findings.extend(endpoints::pooler(Side::Target, target).await?);
-    let cx = Context { facts: &facts, options };
-    findings.extend(check::run(&checks(options.purpose), source, target, &cx).await?);
-    let tools = match (options.purpose, tools::find(&options.tools, facts.source.version).await) {
-        (Purpose::Verify, _) => None,
+    let known = learn(Place::Live(source), Some(target), options).await?;
+    let ends = Ends { source: Place::Live(source), target: Some(target) };
+    let outcomes = check::run(&checks(options.purpose), ends, &Context { known: &known, options }).await?;
+    let mut findings: Vec<Finding> = outcomes.into_iter().flat_map(|outcome: Outcome| outcome.findings).collect();
+    let tools = match (options.purpose, tools::find(&options.tools, known.source.version).await) {
+        (Purpose::Verify | Purpose::Check, _) => None,
         (Purpose::Copy, Ok(tools)) => Some(tools),
         (Purpose::Copy, Err(finding)) => {
             findings.push(*finding);
             None
         }
     };
-    Ok(Preflight { findings, facts, tools })
+    let no_target = || (Side::Target, PgError::Protocol("nothing is known about it".to_owned()));
+    Ok(Preflight { findings, facts: known.facts().ok_or_else(no_target)?, tools })
 }
 
 /// The checks for a purpose, family by family.
@@ -181,32 +251,49 @@ fn checks(purpose: Purpose) -> Vec<Check> {
     let mut checks = endpoints::checks(purpose);
     checks.extend(versions::checks(purpose));
     checks.extend(privileges::checks(purpose));
-    if purpose == Purpose::Copy {
-        checks.extend(extensions::checks());
-    }
+    checks.extend(extensions::checks(purpose));
     checks.extend(encoding::checks());
-    if purpose == Purpose::Copy {
-        checks.extend(target::checks());
+    if purpose == Purpose::Check {
+        checks.extend(replication::checks());
+        checks.extend(portability::checks());
+        checks.extend(capacity::checks());
     }
+    checks.extend(target::checks(purpose));
+    // The families in their order, each by its numbers.
+    checks.sort_by_key(|check| (check.code.as_bytes().first().copied(), check.code[1..].parse::<u32>().unwrap_or(0)));
     checks
 }
 
-async fn learn(source: End<'_>, target: End<'_>, options: &Options) -> Result<Facts, (Side, PgError)> {
-    let on_source =
-        try_join3(facts::server(source.client, Side::Source), facts::size(source.client), extensions::installed(source.client));
-    let on_target =
-        try_join3(facts::server(target.client, Side::Target), target::content(target.client), extensions::available(target.client));
-    let (on_source, on_target) = join(on_source, on_target).await;
-    let (source, size, installed) = on_source.map_err(|error| (Side::Source, error))?;
-    let (target, target_content, available) = on_target.map_err(|error| (Side::Target, error))?;
-    Ok(Facts {
-        jobs: jobs_possible(source.connections.free, target.connections.free, options.jobs_wanted),
-        neon_shaped: !target.can.superuser || target.provider.as_deref() == Some("Neon"),
+/// Learns what every check may know.
+async fn learn(source: Place<'_>, target: Option<End<'_>>, options: &Options) -> Result<Known, (Side, PgError)> {
+    let on_source = match source {
+        Place::Live(end) => Answers::Session(end.client),
+        Place::File(metadata) => Answers::File(metadata),
+    };
+    let source = try_join3(facts::server(on_source, Side::Source), facts::size(on_source), extensions::installed(on_source));
+    let target = async {
+        let Some(end) = target else { return Ok(None) };
+        let on_target = Answers::Session(end.client);
+        let known = try_join3(facts::server(on_target, Side::Target), target::content(on_target), extensions::available(on_target));
+        known.await.map(Some)
+    };
+    let (source, target) = join(source, target).await;
+    let (source, size, installed) = source.map_err(|error| (Side::Source, error))?;
+    let (target, target_content, offered) = match target.map_err(|error| (Side::Target, error))? {
+        Some((target, content, offered)) => (Some(target), content, Some(offered)),
+        None => (None, None, None),
+    };
+    let target_free = target.as_ref().map_or(u32::MAX, |target| target.connections.free);
+    Ok(Known {
+        jobs: jobs_possible(source.connections.free, target_free, options.jobs_wanted),
         source,
         target,
+        assumed: false,
         size,
-        missing_extensions: installed.into_iter().filter(|name| !available.contains(name)).collect(),
+        extensions: installed,
+        offered,
         target_content,
+        platform_schemas: Vec::new(),
     })
 }
 
@@ -218,14 +305,15 @@ mod tests {
     fn every_code_is_explained_in_the_guide() {
         let guide = include_str!("../../../docs/guide/findings.md");
         let listed = [Purpose::Copy, Purpose::Verify].into_iter().flat_map(checks).map(|check| check.code);
-        for code in listed.chain(["A4", "B2", "I4"]) {
+        for code in listed.chain(["B2"]) {
             assert!(guide.lines().any(|line| line == format!("### {code}")), "docs/guide/findings.md does not explain {code}");
         }
     }
 
     #[test]
     fn a_refusal_counts_and_repeats_nothing() {
-        let mut preflight = Preflight { findings: Vec::new(), facts: Facts::plain(), tools: None };
+        let facts = Known::plain().facts().unwrap_or_else(|| unreachable!("there is a target"));
+        let mut preflight = Preflight { findings: Vec::new(), facts, tools: None };
         assert_eq!(preflight.refusal(), None);
         let blocker = |n: u32| Finding::new("C3", Severity::Blocker, "source", format!("Sentence {n}."), "Why.").with_fix("Fix.");
         preflight.findings.push(blocker(1));

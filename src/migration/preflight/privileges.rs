@@ -5,51 +5,79 @@
 
 use std::collections::BTreeSet;
 
-use tokio_postgres::Row;
-
 use super::Purpose;
-use super::check::{Check, Context, Evaluate, Look, Side, count, fix_sql, qualified};
-use super::endpoints::facts_check;
+use super::answer::Rows;
+use super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql};
+use super::facts::ServerFacts;
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::{Ident, human};
 
 pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
     let mut checks = readable(Side::Source);
-    match purpose {
-        Purpose::Verify => checks.extend(readable(Side::Target)),
-        Purpose::Copy => {
-            checks.push(rows("C4", "whether every large object may be read", Side::Source, LARGE_OBJECTS, large_objects));
-            checks.push(facts_check("C9", "what the role may create on the target", create));
-        }
+    if purpose == Purpose::Verify {
+        checks.extend(readable(Side::Target));
+        return checks;
     }
+    checks.push(Check {
+        code: "C4",
+        title: "Reading large objects",
+        about: "whether every large object may be read",
+        grant: CATALOGS,
+        explain: "",
+        look: Look::Rows { side: Side::Source, query: LARGE_OBJECTS, evaluate: large_objects },
+    });
+    checks.push(Check {
+        code: "C9",
+        title: "Creating on the target",
+        about: "what the role may create on the target",
+        grant: "",
+        explain: "The role may not create schemas, objects in `public`, or temporary tables on the target, or its sessions there begin \
+                  read-only.",
+        look: Look::Both(create),
+    });
     checks
 }
 
 /// What it takes to read everything on one side.
 fn readable(side: Side) -> Vec<Check> {
     vec![
-        rows("C3", "whether every schema may be used", side, SCHEMAS, schemas),
-        rows("C4", "whether every table, view and sequence may be read", side, RELATIONS, relations),
-        rows("C6", "whether row-level security hides rows", side, ROW_SECURITY, row_security),
+        Check {
+            code: "C3",
+            title: "Using schemas",
+            about: "whether every schema may be used",
+            grant: CATALOGS,
+            explain: "The role may not use a schema.",
+            look: Look::Rows { side, query: SCHEMAS, evaluate: schemas },
+        },
+        Check {
+            code: "C4",
+            title: "Reading tables",
+            about: "whether every table, view and sequence may be read",
+            grant: CATALOGS,
+            explain: "The role may not read a table, a materialized view, a sequence or a large object.",
+            look: Look::Rows { side, query: RELATIONS, evaluate: relations },
+        },
+        Check {
+            code: "C6",
+            title: "Row-level security",
+            about: "whether row-level security hides rows",
+            grant: CATALOGS,
+            explain: "Row-level security may hide rows from the role. They would be missing on the target, and nothing else would tell.",
+            look: Look::Rows { side, query: ROW_SECURITY, evaluate: row_security },
+        },
     ]
-}
-
-fn rows(code: &'static str, about: &'static str, side: Side, query: &'static str, evaluate: Evaluate) -> Check {
-    let grant =
-        "Use a role that may read the system catalogs, as every role may by default, and see that the server answers within 20 s.";
-    Check { code, about, grant, look: Look::Rows { side, query, evaluate } }
 }
 
 /// Schemas that belong to an extension are made by it, on both sides.
 const SCHEMAS: &str = "
-select n.nspname::text from pg_namespace n
+select n.nspname::text as name from pg_namespace n
  where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and not has_schema_privilege(n.oid, 'USAGE')
    and not exists (select from pg_depend d where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
  order by 1";
 
-fn schemas(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error> {
-    let names = rows.iter().map(|row| row.try_get::<_, String>(0)).collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<String> = names.into_iter().filter(|name| cx.options.scope.may_match_schema(name)).collect();
+fn schemas(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let names = rows.parse::<Object>()?.into_iter().map(|schema| schema.name);
+    let names: Vec<String> = names.filter(|name| cx.options.scope.may_match_schema(name) && !cx.is_platform(name)).collect();
     if names.is_empty() {
         return Ok(Vec::new());
     }
@@ -69,7 +97,8 @@ fn schemas(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>, t
 
 /// An extension's objects are made by the extension; only the rows of its configuration tables travel.
 const RELATIONS: &str = "
-select n.nspname::text, c.relname::text, c.relkind::text
+select n.nspname::text as schema, c.relname::text as name,
+       case c.relkind when 'S' then 'sequence' when 'm' then 'materialized view' else 'table' end as kind
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'm', 'S') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
    and not case when c.relkind = 'S' then has_sequence_privilege(c.oid, 'SELECT') else has_table_privilege(c.oid, 'SELECT') end
@@ -77,25 +106,14 @@ select n.nspname::text, c.relname::text, c.relkind::text
         or exists (select from pg_extension e where c.oid = any (e.extconfig)))
  order by 1, 2";
 
-fn relations(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error> {
-    let (mut objects, mut table_schemas, mut sequence_schemas) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    for row in rows {
-        let (schema, name, kind): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        if !cx.options.scope.matches(&schema, &name) {
-            continue;
-        }
-        let word = match kind.as_str() {
-            "S" => "sequence",
-            "m" => "materialized view",
-            _ => "table",
-        };
-        objects.push(format!("{word} {}", qualified(&schema, &name)));
-        if kind == "S" {
-            sequence_schemas.insert(schema)
-        } else {
-            table_schemas.insert(schema)
-        };
+fn relations(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let objects = cx.objects(rows)?;
+    let (mut table_schemas, mut sequence_schemas) = (BTreeSet::new(), BTreeSet::new());
+    for object in &objects {
+        let schemas = if object.kind.as_deref() == Some("sequence") { &mut sequence_schemas } else { &mut table_schemas };
+        schemas.extend(object.schema.clone());
     }
+    let objects: Vec<String> = objects.iter().map(Object::label).collect();
     if objects.is_empty() {
         return Ok(Vec::new());
     }
@@ -123,7 +141,7 @@ fn relations(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>,
 /// The function that would answer this exists from 18 on only, so the access lists are read. An empty list means that only the
 /// owner may read.
 const LARGE_OBJECTS: &str = "
-select m.oid::text
+select m.oid::text as name
   from pg_largeobject_metadata m, pg_roles r
  where r.rolname = current_user and not r.rolsuper and current_setting('lo_compat_privileges') = 'off'
    and not pg_has_role(m.lomowner, 'USAGE')
@@ -131,14 +149,11 @@ select m.oid::text
                     where a.privilege_type = 'SELECT' and (a.grantee = 0 or pg_has_role(a.grantee, 'USAGE')))
  order by m.oid";
 
-fn large_objects(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error> {
+fn large_objects(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let objects = rows
-        .iter()
-        .map(|row| row.try_get::<_, String>(0).map(|oid| format!("large object {oid}")))
-        .collect::<Result<Vec<_>, _>>()?;
+    let objects: Vec<String> = rows.parse::<Object>()?.into_iter().map(|object| format!("large object {}", object.name)).collect();
     let role = cx.role(side);
     let sentence =
         format!("The role {} may not read {}.", human(role.as_str()), count(objects.len(), "large object", "large objects"));
@@ -154,7 +169,7 @@ fn large_objects(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Findi
 
 /// Policies bind everyone but superusers, roles with `bypassrls`, and the owner of the table unless it is forced on the owner too.
 const ROW_SECURITY: &str = "
-select n.nspname::text, c.relname::text
+select n.nspname::text as schema, c.relname::text as name, 'table' as kind
   from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_roles r
  where c.relrowsecurity and c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and r.rolname = current_user
    and not (r.rolsuper or r.rolbypassrls) and (c.relforcerowsecurity or not pg_has_role(c.relowner, 'USAGE'))
@@ -162,14 +177,8 @@ select n.nspname::text, c.relname::text
         or exists (select from pg_extension e where c.oid = any (e.extconfig)))
  order by 1, 2";
 
-fn row_security(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Finding>, tokio_postgres::Error> {
-    let mut objects = Vec::new();
-    for row in rows {
-        let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        if cx.options.scope.matches(&schema, &name) {
-            objects.push(format!("table {}", qualified(&schema, &name)));
-        }
-    }
+fn row_security(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let objects: Vec<String> = cx.objects(rows)?.iter().map(Object::label).collect();
     if objects.is_empty() {
         return Ok(Vec::new());
     }
@@ -187,9 +196,9 @@ fn row_security(cx: &Context<'_>, side: Side, rows: &[Row]) -> Result<Vec<Findin
     Ok(vec![Finding::new("C6", Severity::Blocker, side.name(), sentence, why).with_fix(fix).with_objects(objects)])
 }
 
-fn create(cx: &Context<'_>) -> Vec<Finding> {
-    let (role, can) = (cx.role(Side::Target), &cx.facts.target.can);
-    let database = Ident::new(&cx.facts.target.database);
+fn create(cx: &Context<'_>, target: &ServerFacts) -> Vec<Finding> {
+    let (role, can) = (cx.role(Side::Target), &target.can);
+    let database = Ident::new(&target.database);
     let lacks = [
         (!can.create_in_database, "create schemas in the database", format!("grant create on database {database} to {role};")),
         (

@@ -1,16 +1,35 @@
 //! Family I: the target's state.
 
-use tokio_postgres::Client;
-
-use super::check::{Check, Context, Side, count, not_evaluated, qualified, query_alone};
-use super::endpoints::facts_check;
-use super::facts::{OWN_SCHEMA, TargetContent, ask};
+use super::Purpose;
+use super::answer::{Answers, undecodable};
+use super::check::{Check, Context, Look, Object, Side, count, not_evaluated};
+use super::facts::{OWN_SCHEMA, ServerFacts, TargetContent};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::error::PgError;
 use crate::pg::names::human;
 
-pub(super) fn checks() -> Vec<Check> {
-    vec![facts_check("I1", "whether the target is empty", not_empty)]
+pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
+    if purpose == Purpose::Verify {
+        return Vec::new();
+    }
+    vec![
+        Check {
+            code: "I1",
+            title: "An empty target",
+            about: "whether the target is empty",
+            grant: "",
+            explain: "The target is not empty. Extensions, what belongs to them, and a provider's own schemas do not count.",
+            look: Look::Both(not_empty),
+        },
+        Check {
+            code: "I4",
+            title: "An earlier migration",
+            about: "whether the target holds an earlier migration",
+            grant: "",
+            explain: "The target holds an earlier migration that did not end.",
+            look: Look::Both(earlier),
+        },
+    ]
 }
 
 /// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is
@@ -50,64 +69,49 @@ select kind, schema, name, count(*) over () as total from found
 
 const OWN: &str = "select exists (select from pg_namespace where nspname = 'neon_migrate') as own";
 
+#[derive(serde::Deserialize)]
+struct Counted {
+    #[serde(flatten)]
+    object: Object,
+    total: u64,
+}
+
+#[derive(serde::Deserialize)]
+struct Own {
+    own: bool,
+}
+
 /// What the target holds; nothing if the role may not see it.
-pub(super) async fn content(target: &Client) -> Result<Option<TargetContent>, PgError> {
-    let (rows, own) = futures_util::future::try_join(ask(target, CONTENT), query_alone(target, OWN)).await?;
+pub(super) async fn content(target: Answers<'_>) -> Result<Option<TargetContent>, PgError> {
+    let (rows, own) = futures_util::future::try_join(target.ask(CONTENT), target.rows(OWN)).await?;
     let Some(rows) = rows else { return Ok(None) };
-    let mut content = TargetContent::default();
-    for row in &own {
-        content.own_schema = row.try_get("own")?;
-    }
-    for row in &rows {
-        let (kind, schema, name): (String, Option<String>, String) =
-            (row.try_get("kind")?, row.try_get("schema")?, row.try_get("name")?);
-        content.objects_total = u64::try_from(row.try_get::<_, i64>("total")?).unwrap_or(u64::MAX);
-        content.objects.push(match schema {
-            Some(schema) => format!("{kind} {}", qualified(&schema, &name)),
-            None if kind == "schema" => format!("schema {}", human(&name)),
-            None => format!("{kind} {name}"),
-        });
-    }
-    Ok(Some(content))
+    let rows: Vec<Counted> = rows.parse().map_err(undecodable)?;
+    let own: Option<Own> = own.first().map_err(undecodable)?;
+    Ok(Some(TargetContent {
+        objects_total: rows.first().map_or(0, |row| row.total),
+        objects: rows.iter().map(|row| row.object.label()).collect(),
+        own_schema: own.is_some_and(|own| own.own),
+    }))
 }
 
 /// Both what is there and what an earlier migration left are the user's to decide about; nothing is removed or added to unasked.
-fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
-    let Some(content) = &cx.facts.target_content else {
+fn not_empty(cx: &Context<'_>, target: &ServerFacts) -> Vec<Finding> {
+    let Some(content) = &cx.known.target_content else {
         let grant =
             "Grant what every role has by default, in the target database:\ngrant select on pg_largeobject_metadata to public;";
         let reason = "the server refused to show its objects or took longer than 20 s";
         return vec![not_evaluated("I1", Side::Target, "whether the target is empty", reason, grant)];
     };
-    // To empty it would then be to empty the source.
-    let is_source = !super::endpoints::same_database(cx).is_empty();
-    if is_source || cx.options.resume || (content.objects_total == 0 && !content.own_schema) {
+    if content.objects_total == 0 || content.own_schema && !cx.options.replace_target || !matters(cx, target) {
         return Vec::new();
     }
-    let database = &cx.facts.target.database;
-    let objects = count(usize::try_from(content.objects_total).unwrap_or(usize::MAX), "object", "objects");
-    let with_objects = |finding: Finding| {
-        let mut finding = finding.with_objects(content.objects.clone());
-        finding.objects_total = content.objects_total;
-        finding
-    };
+    let database = &target.database;
     if cx.options.replace_target {
-        let sentence = format!("What the target {} holds is removed first: {objects}.", human(database));
+        let sentence = format!("What the target {} holds is removed first: {}.", human(database), objects(content));
         let why = "This was asked for with --replace-target.";
-        return vec![with_objects(Finding::new("I1", Severity::Note, "target", sentence, why))];
+        return vec![with_objects(Finding::new("I1", Severity::Note, "target", sentence, why), content)];
     }
-    if content.own_schema {
-        let sentence = format!("The target {} holds an earlier migration that did not end ({objects}).", human(database));
-        let why = format!("Its schema {OWN_SCHEMA} says so. What it did may be of use, or in the way.");
-        let fix = format!(
-            "It is not this source's, or was begun on another machine or with another --state-dir. Go on with it by its own command, there. \
-             Or begin anew; this removes everything in the database {} first:\nneon-migrate copy --replace-target={}",
-            human(database),
-            shell_word(database)
-        );
-        return vec![with_objects(Finding::new("I4", Severity::Blocker, "target", sentence, &why).with_fix(fix))];
-    }
-    let sentence = format!("The target {} is not empty: it holds {objects}.", human(database));
+    let sentence = format!("The target {} is not empty: it holds {}.", human(database), objects(content));
     let why = "Rows would get mixed up with those of the source, and a copy into used tables could not be proved.";
     let fix = format!(
         "Use an empty database: the first line creates one, to be run with psql on the target. Or, if everything in this one may go, run \
@@ -116,7 +120,39 @@ fn not_empty(cx: &Context<'_>) -> Vec<Finding> {
          --replace-target={}",
         shell_word(database)
     );
-    vec![with_objects(Finding::new("I1", Severity::Blocker, "target", sentence, why).with_fix(fix))]
+    vec![with_objects(Finding::new("I1", Severity::Blocker, "target", sentence, why).with_fix(fix), content)]
+}
+
+fn earlier(cx: &Context<'_>, target: &ServerFacts) -> Vec<Finding> {
+    let Some(content) = cx.known.target_content.as_ref().filter(|content| content.own_schema) else { return Vec::new() };
+    if cx.options.replace_target || !matters(cx, target) {
+        return Vec::new();
+    }
+    let database = &target.database;
+    let sentence = format!("The target {} holds an earlier migration that did not end ({}).", human(database), objects(content));
+    let why = format!("Its schema {OWN_SCHEMA} says so. What it did may be of use, or in the way.");
+    let fix = format!(
+        "It is not this source's, or was begun on another machine or with another --state-dir. Go on with it by its own command, there. \
+         Or begin anew; this removes everything in the database {} first:\nneon-migrate copy --replace-target={}",
+        human(database),
+        shell_word(database)
+    );
+    vec![with_objects(Finding::new("I4", Severity::Blocker, "target", sentence, &why).with_fix(fix), content)]
+}
+
+/// Whether it matters what the target holds: not if it is the source, which emptying it would empty, nor when a migration goes on.
+fn matters(cx: &Context<'_>, target: &ServerFacts) -> bool {
+    super::endpoints::same_database(cx, target).is_empty() && !cx.options.resume
+}
+
+fn objects(content: &TargetContent) -> String {
+    count(usize::try_from(content.objects_total).unwrap_or(usize::MAX), "object", "objects")
+}
+
+fn with_objects(finding: Finding, content: &TargetContent) -> Finding {
+    let mut finding = finding.with_objects(content.objects.clone());
+    finding.objects_total = content.objects_total;
+    finding
 }
 
 /// A name as a shell takes it: quoted unless it is a plain word.

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use super::Purpose;
-use super::check::{Check, Context, Side};
-use super::endpoints::facts_check;
+use super::check::{Check, Context, Look, Side};
+use super::facts::ServerFacts;
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::Ident;
 
@@ -12,18 +12,41 @@ use crate::pg::names::Ident;
 pub const MAJORS: RangeInclusive<u32> = 14..=18;
 
 pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
-    let mut checks = vec![facts_check("B1", "whether the majors are supported", majors)];
-    if purpose == Purpose::Copy {
-        checks.push(facts_check("B10", "whether the lock tables are large enough", lock_table));
-        checks.push(facts_check("B13", "whether sessions on the target begin read-only", read_only));
+    let mut checks = vec![Check {
+        code: "B1",
+        title: "Postgres version",
+        about: "whether the majors are supported",
+        grant: "",
+        explain: "A major version is not supported (14 to 18 are), or the target's is older than the source's. `--allow-downgrade` turns the \
+                  latter into a warning.",
+        look: Look::Facts(majors),
+    }];
+    if purpose.copies() {
+        checks.push(Check {
+            code: "B10",
+            title: "Lock tables",
+            about: "whether the lock tables are large enough",
+            grant: "",
+            explain: "The lock table may be too small for the number of tables: pg_dump locks all of the source's tables at once.",
+            look: Look::Facts(lock_table),
+        });
+        checks.push(Check {
+            code: "C9",
+            title: "Writing on the target",
+            about: "whether sessions on the target begin read-only",
+            grant: "",
+            explain: "",
+            look: Look::Both(read_only),
+        });
     }
     checks
 }
 
 fn majors(cx: &Context<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [Side::Source, Side::Target].into_iter().filter_map(|side| unsupported(cx, side)).collect();
-    let (source, target) = (cx.facts.source.version, cx.facts.target.version);
-    if cx.options.purpose == Purpose::Copy && target.major() < source.major() {
+    let source = cx.source().version;
+    let Some(target) = cx.of(Side::Target).map(|target| target.version) else { return findings };
+    if cx.options.purpose.copies() && target.major() < source.major() {
         let sentence = format!("The target ({target}) is of an older major than the source ({source}).");
         let why = "Definitions that use what is new in the source's major are refused by the target, and its types and functions \
                    may behave differently.";
@@ -41,7 +64,7 @@ fn majors(cx: &Context<'_>) -> Vec<Finding> {
 }
 
 fn unsupported(cx: &Context<'_>, side: Side) -> Option<Finding> {
-    let version = cx.facts.of(side).version;
+    let version = cx.of(side)?.version;
     if MAJORS.contains(&version.major()) {
         return None;
     }
@@ -70,9 +93,9 @@ fn unsupported(cx: &Context<'_>, side: Side) -> Option<Finding> {
 /// pg_dump locks every table of the source in one transaction, and the target's transactions lock what they create. The lock table
 /// has room to spare, so this is a warning.
 fn lock_table(cx: &Context<'_>) -> Vec<Finding> {
-    let need = [(Side::Source, cx.facts.size.tables), (Side::Target, cx.facts.source.relations)];
+    let need = [(Side::Source, cx.known.size.tables), (Side::Target, cx.source().relations)];
     let of = |(side, need): (Side, u64)| {
-        let slots = cx.facts.of(side).lock_slots;
+        let slots = cx.of(side)?.lock_slots;
         if need <= slots {
             return None;
         }
@@ -89,8 +112,7 @@ fn lock_table(cx: &Context<'_>) -> Vec<Finding> {
     need.into_iter().filter_map(of).collect()
 }
 
-fn read_only(cx: &Context<'_>) -> Vec<Finding> {
-    let target = &cx.facts.target;
+fn read_only(cx: &Context<'_>, target: &ServerFacts) -> Vec<Finding> {
     if target.in_recovery || !target.forced.iter().any(|setting| setting.name == "default_transaction_read_only") {
         return Vec::new();
     }
@@ -102,20 +124,22 @@ fn read_only(cx: &Context<'_>) -> Vec<Finding> {
         cx.role(Side::Target),
         Ident::new(&target.database)
     );
-    vec![Finding::new("B13", Severity::Blocker, "target", sentence, why).with_fix(fix)]
+    vec![Finding::new("C9", Severity::Blocker, "target", sentence, why).with_fix(fix)]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Facts, Options};
+    use super::super::Options;
+    use super::super::facts::Known;
     use super::*;
     use crate::pg::types::ServerVersion;
 
     fn found(source: u32, target: u32, allow_downgrade: bool) -> Vec<(String, Severity)> {
-        let mut facts = Facts::plain();
-        (facts.source.version, facts.target.version) = (ServerVersion(source), ServerVersion(target));
+        let mut known = Known::plain();
+        known.source.version = ServerVersion(source);
+        known.target_mut().version = ServerVersion(target);
         let options = Options { allow_downgrade, ..Options::copy() };
-        majors(&Context { facts: &facts, options: &options }).into_iter().map(|f| (f.subject, f.severity)).collect()
+        majors(&Context { known: &known, options: &options }).into_iter().map(|f| (f.subject, f.severity)).collect()
     }
 
     #[test]
@@ -130,10 +154,10 @@ mod tests {
 
     #[test]
     fn more_relations_than_locks_is_a_warning_with_a_setting() {
-        let mut facts = Facts::plain();
-        facts.size.tables = 10_000;
+        let mut known = Known::plain();
+        known.size.tables = 10_000;
         let options = Options::copy();
-        let findings = lock_table(&Context { facts: &facts, options: &options });
+        let findings = lock_table(&Context { known: &known, options: &options });
         assert_eq!(findings.len(), 1);
         assert!(findings[0].fix.as_ref().is_some_and(|fix| fix.ends_with("max_locks_per_transaction = 192;")));
     }

@@ -1,0 +1,1 @@
+//! Families A and B of the checks: each finding appears on a source that deserves it, and goes away when its fix is executed as it is printed.

@@ -1,0 +1,1 @@
+//! Family F of the checks: each finding appears on a source that deserves it, and goes away when its fix is executed as it is printed.
