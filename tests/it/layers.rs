@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// Each room, and the rooms that it may use beside itself.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["migration", "engine", "pg", "demo"]),
+    ("cli", &["migration", "engine", "pg", "neon", "demo"]),
     ("demo", &["engine", "pg"]),
-    ("migration", &["engine", "pg"]),
+    ("migration", &["engine", "pg", "neon"]),
     ("engine", &["store"]),
+    ("neon", &[]),
     ("pg", &[]),
     ("store", &[]),
 ];

@@ -89,9 +89,17 @@ pub(super) async fn content(target: Answers<'_>) -> Result<Option<TargetContent>
     let own: Option<Own> = own.first().map_err(undecodable)?;
     Ok(Some(TargetContent {
         objects_total: rows.first().map_or(0, |row| row.total),
-        objects: rows.iter().map(|row| row.object.label()).collect(),
+        objects: rows.iter().map(|row| label(&row.object)).collect(),
         own_schema: own.is_some_and(|own| own.own),
     }))
+}
+
+/// A large object has a number for a name, which is not to be quoted.
+fn label(object: &Object) -> String {
+    match object.kind.as_deref() {
+        Some(kind @ "large object") => format!("{kind} {}", object.name),
+        _ => object.label(),
+    }
 }
 
 /// Both what is there and what an earlier migration left are the user's to decide about; nothing is removed or added to unasked.
