@@ -21,6 +21,9 @@ pub struct Finding {
     pub code: String,
     /// How much it matters.
     pub severity: Severity,
+    /// How much it matters when live replication is wanted, if that is the only thing that it stands in the way of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_live: Option<Severity>,
     /// What it is about: `source`, `target`, or an object's name.
     pub subject: String,
     /// What was found, in one sentence.
@@ -44,6 +47,7 @@ impl Finding {
         Finding {
             code: code.to_owned(),
             severity,
+            if_live: None,
             subject: subject.to_owned(),
             sentence,
             why: why.to_owned(),

@@ -266,23 +266,23 @@ async fn look(check: &Check, ends: Ends<'_>, second: bool, cx: &Context<'_>) -> 
     let on_target = ends.target.map(|end| Answers::Session(if second { end.second.unwrap_or(end.client) } else { end.client }));
     let of = |side: Side| move |error| (side, error);
     match &check.look {
-        Look::Facts(evaluate) => Ok(Looked::Seen(evaluate(cx))),
-        Look::Both(evaluate) => Ok(match &cx.known.target {
-            Some(target) => Looked::Seen(evaluate(cx, target)),
-            None => Looked::NotApplicable(NO_TARGET),
-        }),
+        Look::Facts(evaluate) => weighed(cx, |cx| Ok(evaluate(cx))).map_err(|error| (Side::Source, undecodable(error))),
+        Look::Both(evaluate) => match &cx.known.target {
+            Some(target) => weighed(cx, |cx| Ok(evaluate(cx, target))).map_err(|error| (Side::Target, undecodable(error))),
+            None => Ok(Looked::NotApplicable(NO_TARGET)),
+        },
         Look::Rows { side, query, evaluate } => {
             let answers = if *side == Side::Source { Some(ends.answers(second)) } else { on_target };
             let Some(answers) = answers else { return Ok(Looked::NotApplicable(no_target)) };
             let rows = answers.rows(query).await.map_err(of(*side))?;
-            evaluate(cx, *side, &rows).map(Looked::Seen).map_err(|error| (*side, undecodable(error)))
+            weighed(cx, |cx| evaluate(cx, *side, &rows)).map_err(|error| (*side, undecodable(error)))
         }
         Look::Pair { source, target, evaluate } => {
             let Some(on_target) = on_target else { return Ok(Looked::NotApplicable(no_target)) };
             let on_source = ends.answers(second);
             let (left, right) = futures_util::future::join(on_source.rows(source), on_target.rows(target)).await;
             let (left, right) = (left.map_err(of(Side::Source))?, right.map_err(of(Side::Target))?);
-            evaluate(cx, &left, &right).map(Looked::Seen).map_err(|error| (Side::Source, undecodable(error)))
+            weighed(cx, |cx| evaluate(cx, &left, &right)).map_err(|error| (Side::Source, undecodable(error)))
         }
         Look::Probe { needs_target, probe } => {
             if *needs_target && ends.target.is_none() {
@@ -294,6 +294,19 @@ async fn look(check: &Check, ends: Ends<'_>, second: bool, cx: &Context<'_>) -> 
             probe(cx, ends).await.map(Looked::Seen)
         }
     }
+}
+
+/// Evaluates for what was wished, and notes how much each finding would matter if live replication were wanted, where that is more:
+/// which ways are open is told whatever was wished.
+fn weighed(cx: &Context<'_>, evaluate: impl Fn(&Context<'_>) -> Evaluated) -> Result<Looked, serde_json::Error> {
+    let mut findings = evaluate(cx)?;
+    let wish = |wish| Options { wish, ..cx.options.clone() };
+    let once = evaluate(&Context { options: &wish(Wish::Once), ..*cx })?;
+    let live = evaluate(&Context { options: &wish(Wish::Live), ..*cx })?;
+    for (finding, (once, live)) in findings.iter_mut().zip(once.into_iter().zip(live)) {
+        finding.if_live = (once.severity != live.severity).then_some(live.severity);
+    }
+    Ok(Looked::Seen(findings))
 }
 
 /// The finding of a check that could not look. `about` ends the sentence "it is not known …".
