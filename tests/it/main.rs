@@ -18,6 +18,7 @@ mod layers;
 mod matrix;
 mod odd;
 mod preflight;
+mod providers;
 mod secrets;
 mod usage;
 mod verify;
