@@ -138,6 +138,8 @@ fn host_names_give_providers_away() {
         ("shop.cluster-custom-c9akciq32.us-east-1.rds.amazonaws.com", "aurora"),
         ("shop.proxy-c9akciq32.us-east-1.rds.amazonaws.com", "aurora"),
         ("shop.global-c9akciq32.global.rds.amazonaws.com", "aurora"),
+        ("shop.cluster-c9akciq32.cn-north-1.rds.amazonaws.com.cn", "aurora"),
+        ("shop.cluster-c9akciq32.rds.cn-north-1.amazonaws.com.cn", "aurora"),
         ("4iabtwxyzabc.dsql.us-east-1.on.aws", "dsql"),
         ("shop.c9akciq32.us-east-1.redshift.amazonaws.com", "redshift"),
         ("1a2b3c4d5e6f.3vxyz.us-central1.sql.goog", "cloud-sql"),
