@@ -202,6 +202,8 @@ fn numbers(version: &str) -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

@@ -219,6 +219,8 @@ fn angle((lat_a, lon_a): (f64, f64), (lat_b, lon_b): (f64, f64)) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn source(cloud: &str, token: &str) -> SourceRegion {
