@@ -28,53 +28,58 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 const PREPARED_TEXT: &str = "\
-A prepared transaction (prepare transaction) belongs to no session any more and waits for commit prepared or rollback prepared, if need be for ever, \
-and over restarts. They are looked for in all databases of the server.
+A prepared transaction (prepare transaction) belongs to no session any more and waits for commit prepared or rollback \
+prepared, if need be for ever, and over restarts. They are looked for in all databases of the server.
 
-The creation of a replication slot waits until every transaction that was running when it began has ended, prepared ones and those of other \
-databases included. So replication cannot begin as long as one is there. It also holds its locks, and keeps vacuum from removing dead rows.
+The creation of a replication slot waits until every transaction that was running when it began has ended, prepared ones and \
+those of other databases included. So replication cannot begin as long as one is there. It also holds its locks, and keeps \
+vacuum from removing dead rows.
 
-Whether its changes are to be kept is known only to the application or the transaction manager that prepared it. Ask there first. Both \
-statements have to be executed in the database of the transaction, as the role that prepared it or a superuser.";
+Whether its changes are to be kept is known only to the application or the transaction manager that prepared it. Ask there \
+first. Both statements have to be executed in the database of the transaction, as the role that prepared it or a superuser.";
 
 const LONG_ABOUT: &str = "whether other roles have transactions that have been open for long";
 
 const LONG_TEXT: &str = "\
-Transactions of all databases of the server are named that have been open for more than 10 minutes when the check runs. Those that are idle in \
-transaction usually belong to an application that forgot to commit, or to a person who left a client open.
+Transactions of all databases of the server are named that have been open for more than 10 minutes when the check runs. Those \
+that are idle in transaction usually belong to an application that forgot to commit, or to a person who left a client open.
 
-The creation of a replication slot waits for every transaction that has written something to end. One that has only read does not hold \
-the slot up, but keeps vacuum from removing dead rows, and holds locks that the change of a table has to wait for, with everybody who comes after.
+The creation of a replication slot waits for every transaction that has written something to end. One that has only read does \
+not hold the slot up, but keeps vacuum from removing dead rows, and holds locks that the change of a table has to wait for, \
+with everybody who comes after.
 
-Let them end by themselves, or end them. What a transaction has done is rolled back when it is ended. The statements name the transaction by its \
-beginning as well, so that they do nothing if it is over already. A short idle_in_transaction_session_timeout keeps new ones from piling up.";
+Let them end by themselves, or end them. What a transaction has done is rolled back when it is ended. The statements name the \
+transaction by its beginning as well, so that they do nothing if it is over already. A short \
+idle_in_transaction_session_timeout keeps new ones from piling up.";
 
 const HOT_TEXT: &str = "\
-By the server's statistics, each row of these tables was updated or deleted at least twenty times over, and a million times in all: queues, \
-counters, sessions and the like.
+By the server's statistics, each row of these tables was updated or deleted at least twenty times over, and a million times in \
+all: queues, counters, sessions and the like.
 
-Each change is written into the WAL, sent and applied by itself, so a hot table can decide whether the target keeps up. It is also what comes out as still \
-changing when both sides are compared, since its rows do not hold still.
+Each change is written into the WAL, sent and applied by itself, so a hot table can decide whether the target keeps up. It is \
+also what comes out as still changing when both sides are compared, since its rows do not hold still.
 
-See whether the table has to be carried over row by row. What can be made anew on the target can be left out; a counter that is written \
-once per second serves as well as one that is written a thousand times.";
+See whether the table has to be carried over row by row. What can be made anew on the target can be left out; a counter that \
+is written once per second serves as well as one that is written a thousand times.";
 
 const SPILLED_TEXT: &str = "\
-The statistics of replication slots (pg_stat_replication_slots) tell that transactions were larger than logical_decoding_work_mem and had to be \
-written to disk while they were decoded. They are the transactions of bulk loads, of deletes of many rows, of nightly jobs.
+The statistics of replication slots (pg_stat_replication_slots) tell that transactions were larger than \
+logical_decoding_work_mem and had to be written to disk while they were decoded. They are the transactions of bulk loads, of \
+deletes of many rows, of nightly jobs.
 
-Such a transaction is sent only when it has been committed, and everything that was committed after it waits for it. The lag grows for as long as it \
-takes, and the disk of the source holds its changes meanwhile.
+Such a transaction is sent only when it has been committed, and everything that was committed after it waits for it. The lag \
+grows for as long as it takes, and the disk of the source holds its changes meanwhile.
 
-Pause such jobs between the start of the migration and the cutover, or divide them into smaller transactions. More logical_decoding_work_mem avoids \
-the disk, but not the wait.";
+Pause such jobs between the start of the migration and the cutover, or divide them into smaller transactions. More \
+logical_decoding_work_mem avoids the disk, but not the wait.";
 
 const QUIET_TEXT: &str = "\
-Almost nothing is written in this database, while others on the same server write a lot. All databases of a server share one WAL, and a slot of this \
-database lets go of it only when something of this database is decoded and confirmed.
+Almost nothing is written in this database, while others on the same server write a lot. All databases of a server share one \
+WAL, and a slot of this database lets go of it only when something of this database is decoded and confirmed.
 
-So the slot of a quiet database can make the server keep WAL that has nothing to do with it. A small write now and then, a heartbeat, lets it go on: \
-for instance select pg_logical_emit_message(true, 'heartbeat', '') once a minute, which leaves no trace in any table.";
+So the slot of a quiet database can make the server keep WAL that has nothing to do with it. A small write now and then, a \
+heartbeat, lets it go on: for instance select pg_logical_emit_message(true, 'heartbeat', '') once a minute, which leaves no \
+trace in any table.";
 
 /// Everybody may see them all.
 const PREPARED: &str = "
@@ -102,9 +107,9 @@ fn prepared(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let sentence = format!("{} for an end.", count(found.len(), "prepared transaction waits", "prepared transactions wait"));
     let why =
         "No replication slot can be made before it has ended, whatever database it is in: the creation waits, without a message.";
-    let words = "Find out from the application or transaction manager that prepared each of them whether its changes are to be kept; \
-                 neither can be undone. Then execute one of its two lines without the dashes, in its database, as the role that \
-                 prepared it or a superuser";
+    let words = "Find out from the application or transaction manager that prepared each of them whether its changes are to be \
+                 kept; neither can be undone. Then execute one of its two lines without the dashes, in its database, as the role \
+                 that prepared it or a superuser";
     let sql: Vec<String> = found.iter().flat_map(choices).collect();
     let finding = Finding::new("F14", cx.live(Severity::Blocker), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix_sql(words, &sql)).with_objects(found.iter().map(label).collect())])
@@ -182,7 +187,8 @@ impl Session {
     /// Ends this transaction, and none that came after it.
     fn end(&self) -> String {
         format!(
-            "select pg_terminate_backend(pid) from pg_stat_activity where pid = {} and (extract(epoch from xact_start) * 1000000)::int8 = {};",
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where pid = {} and (extract(epoch from xact_start) * 1000000)::int8 = {};",
             self.pid,
             self.began_us.unwrap_or(0)
         )
@@ -223,11 +229,12 @@ fn long(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
         ),
         _ => (
             Severity::Blocker,
-            "The creation of a replication slot waits for every transaction that has written to end, in whatever database of the server.",
+            "The creation of a replication slot waits for every transaction that has written to end, in whatever database of the \
+             server.",
         ),
     };
-    let words = "Wait until they have ended, or end them, as their role or one with pg_signal_backend; what such a transaction has done \
-                 is then rolled back";
+    let words = "Wait until they have ended, or end them, as their role or one with pg_signal_backend; what such a transaction \
+                 has done is then rolled back";
     let sql: Vec<String> = long.iter().map(Session::end).collect();
     let finding = Finding::new("F15", cx.live(severity), side.name(), sentence, why);
     findings.push(finding.with_fix(fix_sql(words, &sql)).with_objects(long.iter().map(Session::label).collect()));
@@ -235,7 +242,8 @@ fn long(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
 }
 
 const HOT: &str = "
-select 'table' as kind, s.schemaname::text as schema, s.relname::text as name, s.n_tup_upd + s.n_tup_del as changes, s.n_live_tup as rows
+select 'table' as kind, s.schemaname::text as schema, s.relname::text as name, s.n_tup_upd + s.n_tup_del as changes,
+       s.n_live_tup as rows
   from pg_stat_user_tables s
  where s.n_tup_upd + s.n_tup_del >= 1000000 and s.n_tup_upd + s.n_tup_del >= 20 * greatest(s.n_live_tup, 1)
  order by changes desc, s.schemaname, s.relname";
@@ -258,8 +266,8 @@ fn hot(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         Object { detail: Some(detail), ..hot.object.clone() }.label()
     };
     let sentence = format!("{} over and over again.", count(tables.len(), "table is changed", "tables are changed"));
-    let why = "Each change is sent and applied by itself, so such tables decide whether a target keeps up, and they are the last to come \
-               out equal when both sides are compared.";
+    let why = "Each change is sent and applied by itself, so such tables decide whether a target keeps up, and they are the last \
+               to come out equal when both sides are compared.";
     let fix =
         "Leave out with --exclude what can be made anew on the target, such as queues and caches, and write counters less often.";
     let finding = Finding::new("F20", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
@@ -287,8 +295,8 @@ fn spilled(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         format!("slot {} ({transactions}, {})", human(&slot.name), size(slot.bytes))
     };
     let sentence = format!("Transactions larger than logical_decoding_work_mem ({memory}) were decoded on this server.");
-    let why = "A large transaction is sent only when it has been committed, everything that follows waits for it, and its changes are \
-               kept on the source's disk meanwhile.";
+    let why = "A large transaction is sent only when it has been committed, everything that follows waits for it, and its \
+               changes are kept on the source's disk meanwhile.";
     let fix = "Pause bulk jobs between the start of the migration and the cutover, or divide them into smaller transactions.";
     let finding = Finding::new("F22", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(slots.iter().map(label).collect())])

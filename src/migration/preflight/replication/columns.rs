@@ -1,5 +1,5 @@
-//! Columns, their types and names: values that mean something on this cluster only, types without a binary form, very wide rows, names
-//! that differ only by case, and tables that the target has with other columns.
+//! Columns, their types and names: values that mean something on this cluster only, types without a binary form, very wide rows,
+//! names that differ only by case, and tables that the target has with other columns.
 
 use std::collections::BTreeMap;
 
@@ -37,43 +37,46 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 const LOCAL_TEXT: &str = "\
-Some types hold numbers that mean something on one cluster only: xid, xid8, cid, tid, pg_lsn, pg_snapshot and txid_snapshot. The values \
-arrive as they are, but on the target they name other transactions, rows and places in the log. Whatever compares them with the state of \
-its server, a queue that remembers a snapshot for instance, has to begin again after the cutover.
+Some types hold numbers that mean something on one cluster only: xid, xid8, cid, tid, pg_lsn, pg_snapshot and txid_snapshot. \
+The values arrive as they are, but on the target they name other transactions, rows and places in the log. Whatever compares \
+them with the state of its server, a queue that remembers a snapshot for instance, has to begin again after the cutover.
 
-The types regclass, regtype, regproc, regprocedure, regoper, regoperator, regrole, regnamespace, regcollation, regconfig and regdictionary, and \
-aclitem, travel by name. They arrive whole if what they name exists on the target when the row is written. A native subscription writes \
-with an empty search_path, so a name that the source printed without its schema is not found there.
+The types regclass, regtype, regproc, regprocedure, regoper, regoperator, regrole, regnamespace, regcollation, regconfig and \
+regdictionary, and aclitem, travel by name. They arrive whole if what they name exists on the target when the row is written; \
+otherwise the row is refused.
 
 Store names as text where you can.";
 
 const NO_BINARY_TEXT: &str = "\
-Values of these types have no binary form, because their type has no send or no receive function. Tables with such columns are copied as \
-text, which is a little slower, and a subscription with (binary = true) fails on them. There is nothing to mend.";
+Values of these types have no binary form, because their type has no send or no receive function. Tables with such columns are \
+copied as text, which is a little slower, and a subscription with (binary = true) fails on them. There is nothing to mend.";
 
 const WIDE_TEXT: &str = "\
-A row is moved as one message, and Postgres cannot make one of more than 1 GB. As text a bytea takes twice its size, and its quotes and \
-escapes come on top, so a row with 500 MB can be too long already. Logical decoding holds a changed row in memory, several times over.
+A row is moved as one message, and Postgres cannot make one of more than 1 GB. As text a bytea takes twice its size, and its \
+quotes and escapes come on top, so a row with 500 MB can be too long already. Logical decoding holds a changed row in memory, \
+several times over.
 
-No row is read for this check. It names tables whose TOAST table holds at least 512 MB, and at least 1 MB per row, or for which the number of \
-rows is not known. One huge row among millions of small ones is not noticed. The statement of the fix tells how wide the widest row is; it reads \
-the table itself, but not what is kept in TOAST.
+No row is read for this check. It names tables whose TOAST table holds at least 512 MB, and at least 1 MB per row, or for \
+which the number of rows is not known. One huge row among millions of small ones is not noticed. The statement of the fix \
+tells how wide the widest row is; it reads the table itself, but not what is kept in TOAST.
 
-Where there are such rows, split them, move the contents to object storage, or leave the table out and carry it over in another way.";
+Where there are such rows, split them, move the contents to object storage, or leave the table out and carry it over in \
+another way.";
 
 const CASE_TEXT: &str = "\
-Postgres keeps upper and lower case apart in quoted names, so \"Orders\" and orders are two tables. They go over as they are. But other \
-tools, drivers and file systems on the way do not always keep them apart, and a person who forgets the quotes reads the wrong table and compares the \
-wrong counts.
+Postgres keeps upper and lower case apart in quoted names, so \"Orders\" and orders are two tables. They go over as they are. \
+But other tools, drivers and file systems on the way do not always keep them apart, and a person who forgets the quotes reads \
+the wrong table and compares the wrong counts.
 
 Renaming one of them avoids this. If nothing but Postgres handles the names, there is nothing to do.";
 
 const OTHER_COLUMNS_TEXT: &str = "\
-Both sides have a table of this name, but with other columns: one is missing, or has another type, or is generated on one side only. The order of the \
-columns does not matter. Rows cannot be copied into such a table, and a subscription stops at its first row.
+Both sides have a table of this name, but with other columns: one is missing, or has another type, or is generated on one side \
+only. The order of the columns does not matter. Rows cannot be copied into such a table, and a subscription stops at its first \
+row.
 
-Often somebody loaded an older definition of the schema. Bring the definitions in line, or use an empty target, for which the tables are made \
-from the source's own definitions.";
+Often somebody loaded an older definition of the schema. Bring the definitions in line, or use an empty target, for which the \
+tables are made from the source's own definitions.";
 
 /// Numbers of this cluster, and names; also in arrays and in domains.
 const LOCAL: &str = "
@@ -93,7 +96,8 @@ with local(oid, number) as (
 )
 select n.nspname::text as schema, c.relname::text as name, a.attname::text as column, format_type(a.atttypid, null) as detail,
        e.number
-  from every e join pg_attribute a on a.atttypid = e.oid join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+  from every e join pg_attribute a on a.atttypid = e.oid join pg_class c on c.oid = a.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p') and not c.relispartition and a.attnum > 0 and not a.attisdropped and n.nspname !~ '^pg_'
    and n.nspname <> 'information_schema'
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
@@ -120,10 +124,10 @@ fn local(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     ];
     let parts: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, part)| part).collect();
     let sentence = format!("{}.", parts.join(", and "));
-    let why = "Numbers of transactions, rows and places in the log mean something else on the target. Names arrive whole if what they name \
-               is there when the row is written.";
-    let fix = "See what your application does with these values after the move. Whatever compares them with the state of the server \
-               has to begin again; names are safer kept as text.";
+    let why = "Numbers of transactions, rows and places in the log mean something else on the target. Names arrive whole if what \
+               they name is there when the row is written.";
+    let fix = "See what your application does with these values after the move. Whatever compares them with the state of the \
+               server has to begin again; names are safer kept as text.";
     let severity = if numbers > 0 { Severity::Warning } else { Severity::Note };
     let finding = Finding::new("F17", severity, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(columns.iter().map(|column| column.column.label()).collect())])
@@ -144,7 +148,8 @@ with recursive parts(part, whole) as (
   select p.whole from textual t join parts p on p.part = t.oid
 )
 select n.nspname::text as schema, c.relname::text as name, a.attname::text as column, format_type(a.atttypid, null) as detail
-  from textual t join pg_attribute a on a.atttypid = t.oid join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+  from textual t join pg_attribute a on a.atttypid = t.oid join pg_class c on c.oid = a.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p') and not c.relispartition and a.attnum > 0 and not a.attisdropped and n.nspname !~ '^pg_'
    and n.nspname <> 'information_schema'
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
@@ -204,11 +209,11 @@ fn wide(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         Object { detail: Some(format!("{} in TOAST, {of}", size(wide.bytes))), ..wide.object.clone() }.label()
     };
     let sentence = format!("{} very wide rows.", count(tables.len(), "table may have", "tables may have"));
-    let why = "A row of more than 1 GB as text cannot be moved, and bytea doubles as text; wide rows also take memory several times over \
-               while they are replicated.";
+    let why = "A row of more than 1 GB as text cannot be moved, and bytea doubles as text; wide rows also take memory several \
+               times over while they are replicated.";
     let sql: Vec<String> = tables.iter().map(widest).collect();
-    let words = "See how wide the widest row of each is; this reads the table, but not what is in TOAST. If one comes near 500 MB, split it, \
-                 or leave the table out and carry it over in another way";
+    let words = "See how wide the widest row of each is; this reads the table, but not what is in TOAST. If one comes near 500 \
+                 MB, split it, or leave the table out and carry it over in another way";
     let finding = Finding::new("F19", Severity::Warning, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix_sql(words, &sql)).with_objects(tables.iter().map(label).collect())])
 }
@@ -243,7 +248,8 @@ with names as (
 )
 select n.kind as what, n.schema, n.owner, n.name
   from names n join mixed m on m.kind = n.kind and m.schema = n.schema and m.owner = n.owner and m.folded = lower(n.name)
- order by n.kind collate \"C\" desc, n.schema collate \"C\", n.owner collate \"C\", lower(n.name) collate \"C\", n.name collate \"C\"";
+ order by n.kind collate \"C\" desc, n.schema collate \"C\", n.owner collate \"C\",
+          lower(n.name) collate \"C\", n.name collate \"C\"";
 
 #[derive(Deserialize)]
 struct Named {
@@ -281,8 +287,8 @@ fn case_collisions(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     }
     let sentence = format!("{} from another only by upper and lower case.", count(names.len(), "name differs", "names differ"));
     let why = "Postgres keeps them apart, but people who forget the quotes, and some tools and file systems, do not.";
-    let fix = "Nothing, if nothing but Postgres handles these names. Otherwise rename one of each (alter table … rename to …), together \
-               with the application.";
+    let fix = "Nothing, if nothing but Postgres handles these names. Otherwise rename one of each (alter table … rename to …), \
+               together with the application.";
     let finding = Finding::new("F24", Severity::Warning, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(names.iter().map(Named::label).collect())])
 }
@@ -337,8 +343,8 @@ fn other_columns(cx: &Context<'_>, source: &Rows, target: &Rows) -> Evaluated {
     let sentence =
         format!("{} on the target with other columns than on the source.", count(labels.len(), "table is", "tables are"));
     let why = "Rows cannot be copied or replicated into a table that lacks their columns or has other types for them.";
-    let fix = "Bring the definitions in line (alter table on the target), or use an empty database, for which the tables are made from \
-               the source's definitions.";
+    let fix = "Bring the definitions in line (alter table on the target), or use an empty database, for which the tables are \
+               made from the source's definitions.";
     Ok(vec![Finding::new("F26", Severity::Blocker, Side::Target.name(), sentence, why).with_fix(fix).with_objects(labels)])
 }
 

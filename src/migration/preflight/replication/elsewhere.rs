@@ -28,29 +28,31 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 const REPLICATION_TEXT: &str = "\
-Replication that exists already is named here: publications and subscriptions of this database, and replication slots of the whole server that \
-are in trouble. A publication tells that somebody follows this database, so he has to be moved to the new one as well. A publication for \
-all tables also takes in every table that is made later, by a migration for instance, and refuses updates of those without replica identity.
+Replication that exists already is named here: publications and subscriptions of this database, and replication slots of the \
+whole server that are in trouble. A publication tells that somebody follows this database, so he has to be moved to the new \
+one as well. A publication for all tables also takes in every table that is made later, by a migration for instance, and \
+refuses updates of those without replica identity.
 
-A subscription tells that the source itself receives rows. They go on arriving at the source while a copy is made. On the target the \
-subscription has to be made again, disabled at first, and to be enabled only after it has been disabled on the source, or both take the \
-changes from one slot.
+A subscription tells that the source itself receives rows. They go on arriving at the source while a copy is made. On the \
+target the subscription has to be made again, disabled at first, and to be enabled only after it has been disabled on the \
+source, or the two take turns on one slot.
 
-A slot keeps the server from removing WAL until its consumer has read it. A slot whose consumer is gone fills the disk in the end; one that is \
-lost (wal_status) can never be read again. To drop a slot means that its consumer has to begin with a new copy, so find out first whose it is.
+A slot keeps the server from removing WAL until its consumer has read it. A slot whose consumer is gone fills the disk in the \
+end; one that is lost (wal_status) can never be read again. To drop a slot means that its consumer has to begin with a new \
+copy, so find out first whose it is.
 
-Publications, subscriptions and slots whose names begin with neon_migrate were made by this tool. If no migration is running any more, they are \
-left over, and stand in the way of a new one.";
+Publications, subscriptions and slots whose names begin with neon_migrate were made by this tool. If no migration is running \
+any more, they are left over, and stand in the way of a new one.";
 
 const TOOLS_TEXT: &str = "\
-Tables of these names are kept by tools that change the schema, as part of a deployment: Rails, Django, Flyway, Liquibase, Alembic, Prisma, Knex, \
-Sequelize, TypeORM, Diesel, sqlx, Drizzle, goose, Entity Framework and others.
+Tables of these names are kept by tools that change the schema, as part of a deployment: Rails, Django, Flyway, Liquibase, \
+Alembic, Prisma, Knex, Sequelize, TypeORM, Diesel, sqlx, Drizzle, goose, Entity Framework and others.
 
-Logical replication carries rows and no definitions. A column that is added on the source while a migration runs is not on the target, and \
-replication of that table stops at the next row. A one-time copy does not see what changes after it has begun.
+Logical replication carries rows and no definitions. A column that is added on the source while a migration runs is not on the \
+target, and replication of that table stops at the next row. A one-time copy does not see what changes after it has begun.
 
-Freeze deployments that change the schema from the beginning of the migration until after the cutover, or apply each change on the target \
-first.";
+Freeze deployments that change the schema from the beginning of the migration until after the cutover, or apply each change on \
+the target first.";
 
 /// What is named like this was made by us.
 macro_rules! ours {
@@ -75,10 +77,10 @@ fn publications(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let all = found.iter().filter(|publication| publication.detail.is_some()).count();
     let of_all = if all > 0 { format!(", {all} of them for all tables") } else { String::new() };
     let sentence = format!("The source has {} already{of_all}.", count(found.len(), "publication", "publications"));
-    let why = "Somebody follows this database. A publication for all tables also takes in every table that is made later, and makes \
-               updates fail of those without replica identity.";
-    let fix = "Find out who follows it: its subscriptions have to be moved to the new database after the cutover. Drop on the source what \
-               nobody uses any more (drop publication …).";
+    let why = "Somebody follows this database. A publication for all tables also takes in every table that is made later, and \
+               makes updates fail of those without replica identity.";
+    let fix = "Find out who follows it: its subscriptions have to be moved to the new database after the cutover. Drop on the \
+               source what nobody uses any more (drop publication …).";
     let severity = if all > 0 { cx.live(Severity::Warning) } else { Severity::Note };
     let finding = Finding::new("F13", severity, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Object::label).collect())])
@@ -100,10 +102,10 @@ fn subscriptions(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         return Ok(Vec::new());
     }
     let sentence = format!("The source receives rows through {}.", count(found.len(), "subscription", "subscriptions"));
-    let why = "What the source receives does not reach the target after the cutover, unless the subscription is moved, too; and two \
-               subscriptions that are enabled on one slot take each other's changes.";
-    let fix = "Make each subscription again on the target with (connect = false, slot_name = …), and enable it only after it has been \
-               disabled on the source, at the cutover.";
+    let why = "What the source receives does not reach the target after the cutover, unless the subscription is moved, too; and \
+               two subscriptions that are enabled on one slot take each other's changes.";
+    let fix = "Make each subscription again on the target with (connect = false, slot_name = …), and enable it only after it has \
+               been disabled on the source, at the cutover.";
     let finding = Finding::new("F13", Severity::Warning, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Object::label).collect())])
 }
@@ -112,8 +114,8 @@ fn subscriptions(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
 const SLOTS: &str = concat!(
     "
 select s.slot_name::text as name, s.database::text as database, s.active, coalesce(s.wal_status, '') as wal_status,
-       pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, s.restart_lsn)::int8
-         as retained
+       pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end,
+                       s.restart_lsn)::int8 as retained
   from pg_replication_slots s
  where not s.temporary and s.slot_name !~ ",
     ours!(),
@@ -170,10 +172,10 @@ fn slots(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     ];
     let parts: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, part)| part).collect();
     let sentence = format!("{}.", parts.join(", and "));
-    let why = "A slot without a consumer keeps WAL until the disk is full; a lost one cannot be read any more. Each of them takes one of \
-               max_replication_slots.";
-    let words = "Find out whose slots they are. Those whose consumers are gone can be dropped with this, on the source, by a role with \
-                 replication; a consumer that does come back has to begin with a new copy";
+    let why = "A slot without a consumer keeps WAL until the disk is full; a lost one cannot be read any more. Each of them \
+               takes one of max_replication_slots.";
+    let words = "Find out whose slots they are. Those whose consumers are gone can be dropped with this, on the source, by a \
+                 role with replication; a consumer that does come back has to begin with a new copy";
     let sql: Vec<String> = slots.iter().map(|slot| drop_slot(&slot.name)).collect();
     let finding = Finding::new("F13", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix_sql(words, &sql)).with_objects(slots.iter().map(Slot::label).collect())])
@@ -216,11 +218,11 @@ fn leftovers(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         Object { detail, ..leftover.object.clone() }.label()
     };
     let sentence = format!("The source has {} of this tool.", count(found.len(), "object", "objects"));
-    let why = "Either a migration of this source is running, or one was not ended. A new one would meet their names, and a slot that \
-               nobody reads keeps WAL until the disk is full.";
+    let why = "Either a migration of this source is running, or one was not ended. A new one would meet their names, and a slot \
+               that nobody reads keeps WAL until the disk is full.";
     let sql: Vec<String> = found.iter().filter(|leftover| !leftover.active).map(remove).collect();
-    let words = "If a migration is running, leave them alone. If none is, remove them on the source; an earlier migration cannot be \
-                 continued afterwards";
+    let words = "If a migration is running, leave them alone. If none is, remove them on the source; an earlier migration cannot \
+                 be continued afterwards";
     let fix = if sql.is_empty() { format!("{words}.") } else { fix_sql(words, &sql) };
     let finding = Finding::new("F13", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(label).collect())])
@@ -253,8 +255,8 @@ fn tools(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     }
     let sentence =
         format!("A tool changes this schema: there {} of its own.", if tables.len() == 1 { "is a table" } else { "are tables" });
-    let why = "Definitions are not replicated. When the schema of the source changes while a migration runs, replication stops at the \
-               first row that does not fit.";
+    let why = "Definitions are not replicated. When the schema of the source changes while a migration runs, replication stops \
+               at the first row that does not fit.";
     let fix = "Freeze deployments that change the schema from the beginning of the migration until after the cutover.";
     let finding = Finding::new("F23", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(tables.iter().map(Object::label).collect())])

@@ -44,58 +44,63 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 const NO_IDENTITY: &str = "\
-An update or a delete that is replicated has to say which row it is about. Postgres takes the primary key for that, or a unique index \
-chosen with replica identity using index, or the whole old row with replica identity full. A table with none of them is reported, with \
-the updates and deletes that were counted since its statistics began. The rows of a partitioned table are in its partitions, so each \
-partition is looked at by itself, and a new one has to be given its identity when it is made, unless the parent has a primary key. Views, \
-temporary and unlogged tables are not replicated and do not count.
+An update or a delete that is replicated has to say which row it is about. Postgres takes the primary key for that, or a \
+unique index chosen with replica identity using index, or the whole old row with replica identity full. A table with none of \
+them is reported, with the updates and deletes that were counted since its statistics began. The rows of a partitioned table \
+are in its partitions, so each partition is looked at by itself, and a new one has to be given its identity when it is made, \
+unless the parent has a primary key. Views, temporary and unlogged tables are not replicated and do not count.
 
-This is the finding that matters most for a source that is in use. As soon as such a table is in a publication that publishes updates \
-and deletes, the source itself refuses them with \"cannot update table … because it does not have a replica identity and publishes \
-updates\". The application fails at once, and not the replication.
+This is the finding that matters most for a source that is in use. As soon as such a table is in a publication that publishes \
+updates and deletes, the source itself refuses them with \"cannot update table … because it does not have a replica identity \
+and publishes updates\". The application fails at once, and not the replication.
 
-The best identity is a primary key. If there is a unique index on columns that are all not null, neither partial nor on expressions nor \
-deferrable, the fix chooses it. Otherwise the fix makes the whole row the identity. That needs no index, but it has a price: the old row is \
-written into the WAL with each update and delete, and the target has to look for it in the whole table, which takes long in a large one. \
-Some types cannot be compared at all (F3). Tables into which rows are only ever inserted can stay as they are if they are in a publication \
-of their own, made with (publish = 'insert').";
+The best identity is a primary key. If there is a unique index on columns that are all not null, neither partial nor on \
+expressions nor deferrable, the fix chooses it. Otherwise the fix makes the whole row the identity. That needs no index, but \
+it has a price: the old row is written into the WAL with each update and delete, and the target has to look for it in the \
+whole table, which takes long in a large one. Some types cannot be compared at all (F3). Tables into which rows are only ever \
+inserted can stay as they are if they are in a publication of their own, made with (publish = 'insert').";
 
 const UNUSABLE: &str = "\
-The table has a replica identity, but Postgres does not accept it. A primary key that is deferrable is none, because two rows may have \
-the same key until the transaction ends. An index that is not valid is none, because rows may be missing from it. A key with a generated column \
-is none either, because generated columns are usually not published. From Postgres 18 on, a table whose identity is the whole row must not \
-have virtual generated columns, and stored ones only if the publication is made with (publish_generated_columns = stored).
+The table has a replica identity, but Postgres does not accept it. A primary key that is deferrable is none, because two rows \
+may have the same key until the transaction ends. An index that is not valid is none, because rows may be missing from it. A \
+key with a generated column is none either, because generated columns are usually not published. From Postgres 18 on, a table \
+whose identity is the whole row must not have virtual generated columns, and stored ones only if the publication is made with \
+(publish_generated_columns = stored).
 
-Once such a table is published, the source refuses updates and deletes of it, as it does with no identity at all (F1), or, with generated \
-columns before Postgres 18, the target cannot find the row.
+Once such a table is published, the source refuses updates and deletes of it, as it does with no identity at all (F1), or, \
+with generated columns before Postgres 18, the target cannot find the row.
 
-The fix chooses another unique index where there is one, and makes one on the same columns for a deferrable key. An index that is not \
-valid is built again; that fails if there are duplicates, which have to be removed first.";
+The fix chooses another unique index where there is one, and makes one on the same columns for a deferrable key. An index that \
+is not valid is built again; that fails if there are duplicates, which have to be removed first.";
 
 const INCOMPARABLE: &str = "\
-The identity of these tables is the whole row, they have no primary key, and they have columns of a type for which there is no equality: json, \
-xml, point, box, line, path, polygon, circle, jsonpath and others, or an array, a domain or a composite type made of them.
+The identity of these tables is the whole row, they have no primary key, and they have columns of a type for which there is no \
+equality: json, xml, point, box, line, path, polygon, circle, jsonpath and others, or an array, a domain or a composite type \
+made of them.
 
-A native subscription finds the row by comparing every column, and stops with \"could not identify an equality operator for type …\" at \
-the first update or delete. It then tries again and again, and nothing else arrives.
+A native subscription finds the row by comparing every column, and stops with \"could not identify an equality operator for \
+type …\" at the first update or delete. It then tries again and again, and nothing else arrives.
 
-Give the table a primary key, or choose a unique index as its identity. Changing json to jsonb helps as well, but rewrites the table.";
+Give the table a primary key, or choose a unique index as its identity. Changing json to jsonb helps as well, but rewrites the \
+table.";
 
 /// Types without equality, as Postgres decides it (`lookup_type_cache`): a base type needs a default operator class for btree or hash,
 /// its own or that of a type that it is binary coercible to; an array, a domain or a composite is as good as its parts. Enums and ranges
-/// always can.
+/// always can. The row type of a table counts only where it is used; types of the server's own have no oid from 16384 on.
 macro_rules! with_unequal {
     () => {
         "
-with recursive parts(part, whole) as (
+with recursive used(oid) as materialized (
+  select distinct u.atttypid from pg_attribute u where u.atttypid >= 16384 and u.attnum > 0
+), parts(part, whole) as materialized (
   select t.typbasetype, t.oid from pg_type t where t.typtype = 'd'
   union all
   select t.typelem, t.oid from pg_type t where t.typsubscript = 'array_subscript_handler'::regproc
   union all
   select a.atttypid, c.reltype from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
    where c.reltype <> 0
-     and (c.relkind = 'c' or c.reltype in (select u.atttypid from pg_attribute u
-                                           union select e.typelem from pg_attribute u join pg_type e on e.oid = u.atttypid
+     and (c.relkind = 'c' or c.reltype in (select oid from used
+                                           union select e.typelem from used u join pg_type e on e.oid = u.oid
                                            union select d.typbasetype from pg_type d))
 ), comparable(oid) as (
   select o.opcintype from pg_opclass o join pg_am m on m.oid = o.opcmethod where m.amname in ('btree', 'hash') and o.opcdefault
@@ -147,8 +152,8 @@ const IDENTITY: &str = concat!(
   select a.attrelid, array_agg(a.attnum) as numbers, bool_or(a.attgenerated = 'v') as has_virtual
     from pg_attribute a where a.attgenerated <> '' and not a.attisdropped group by a.attrelid
 ), tables as (
-  select c.oid, n.nspname, c.relname, k.indexrelid, k.indkey::int2[] as keys, k.indnkeyatts, coalesce(g.has_virtual, false) as has_virtual,
-         g.attrelid is not null as has_generated,
+  select c.oid, n.nspname, c.relname, k.indexrelid, k.indkey::int2[] as keys, k.indnkeyatts,
+         coalesce(g.has_virtual, false) as has_virtual, g.attrelid is not null as has_generated,
          case when c.relreplident = 'f' then
                 case when g.attrelid is not null and current_setting('server_version_num')::int4 >= 180000 then 'whole' end
               when k.indexrelid is null then 'none'
@@ -185,9 +190,10 @@ const FULL_WITHOUT_EQUALITY: &str = concat!(
     ", tables as (
   select c.oid, n.nspname, c.relname
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-   where c.relkind = 'r' and c.relpersistence = 'p' and c.relreplident = 'f' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+   where c.relkind = 'r' and c.relpersistence = 'p' and c.relreplident = 'f' and n.nspname !~ '^pg_'
+     and n.nspname <> 'information_schema'
      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-     and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indisvalid and i.indimmediate)
+     and c.oid not in (select i.indrelid from pg_index i where i.indisprimary and i.indisvalid and i.indimmediate)
 )
 select * from (
   select 'table' as kind, c.nspname::text as schema, c.relname::text as name, b.candidate, b.candidate_is_key, ",
@@ -297,8 +303,8 @@ fn none(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     }
     let have = if tables.len() == 1 { "has" } else { "have" };
     let sentence = format!("{} {have} no replica identity.", count(tables.len(), "table", "tables"));
-    let why = "Once such a table is published, the source itself refuses every update and delete of it, so that the application that \
-               uses it fails.";
+    let why = "Once such a table is published, the source itself refuses every update and delete of it, so that the application \
+               that uses it fails.";
     let finding = Finding::new("F1", cx.live(Severity::Blocker), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix(&tables)).with_objects(tables.iter().map(Table::label).collect())])
 }
@@ -311,8 +317,8 @@ fn unusable(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     }
     let have = if tables.len() == 1 { "has a replica identity" } else { "have replica identities" };
     let sentence = format!("{} {have} that Postgres does not accept.", count(tables.len(), "table", "tables"));
-    let why = "Once such a table is published, the source itself refuses every update and delete of it, or the target cannot find the \
-               rows that they are about.";
+    let why = "Once such a table is published, the source itself refuses every update and delete of it, or the target cannot \
+               find the rows that they are about.";
     let finding = Finding::new("F2", cx.live(Severity::Blocker), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix(&tables)).with_objects(tables.iter().map(Table::label).collect())])
 }
@@ -339,8 +345,8 @@ fn fix(tables: &[Table]) -> String {
     let mut words = String::new();
     if in_words > 0 {
         words += &format!(
-            "For {} with generated columns Postgres 18 does not take the whole row: give each a primary key, or leave it out; where the \
-             generated columns are stored, a publication with (publish_generated_columns = stored) will do. ",
+            "For {} with generated columns Postgres 18 does not take the whole row: give each a primary key, or leave it out; \
+             where the generated columns are stored, a publication with (publish_generated_columns = stored) will do. ",
             count(in_words, "table", "tables")
         );
     }
@@ -354,7 +360,8 @@ fn fix(tables: &[Table]) -> String {
     }
     if whole_unequal > 0 {
         words += &format!(
-            "A native subscription cannot compare the rows of {} of them, which have columns without equality (F3): these need a key. ",
+            "A native subscription cannot compare the rows of {} of them, which have columns without equality (F3): these need a \
+             key. ",
             whole_unequal
         );
     }
@@ -407,13 +414,13 @@ fn incomparable(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         "{} told apart only by the whole row, which has columns without equality.",
         count(tables.len(), "table is", "tables are")
     );
-    let why = "A native subscription stops at the first update or delete of such a table (\"could not identify an equality operator\"), \
-               and tries it again without end.";
+    let why = "A native subscription stops at the first update or delete of such a table (\"could not identify an equality \
+               operator\"), and tries it again without end.";
     let mut words = String::new();
     if keyless > 0 {
         words += &format!(
-            "Give {} a primary key, change the columns to a type with equality (json to jsonb rewrites the table), or leave the tables \
-             out with --exclude. ",
+            "Give {} a primary key, change the columns to a type with equality (json to jsonb rewrites the table), or leave the \
+             tables out with --exclude. ",
             if keyless == tables.len() { "each table".to_owned() } else { count(keyless, "table", "tables") }
         );
     }

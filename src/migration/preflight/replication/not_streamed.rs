@@ -26,38 +26,38 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 const UNLOGGED_TEXT: &str = "\
-Unlogged tables leave no trace in the WAL, so logical replication cannot see what happens to them, and a publication does not take \
-them. Their rows are copied once, and whatever changes afterwards stays on the source.
+Unlogged tables leave no trace in the WAL, so logical replication cannot see what happens to them, and a publication does not \
+take them. Their rows are copied once, and whatever changes afterwards stays on the source.
 
-A table that has to follow can be made an ordinary one on the source with alter table … set logged. This rewrites the table and keeps \
-everybody else out of it meanwhile. Where the rows can be made again (caches, queues, sessions), nothing has to be done; or copy these \
-tables once more while the source is closed to writers.
+A table that has to follow can be made an ordinary one on the source with alter table … set logged. This rewrites the table \
+and keeps everybody else out of it meanwhile. Where the rows can be made again (caches, queues, sessions), nothing has to be \
+done; or copy these tables once more while the source is closed to writers.
 
-At Neon an unlogged table is emptied whenever the compute restarts or suspends, so an ordinary one is better there in any case.";
+At Neon an unlogged table is emptied whenever the compute restarts or suspends, so an ordinary one is better there in any \
+case.";
 
 const LARGE_OBJECTS_TEXT: &str = "\
-Large objects (lo_create, lo_import, the columns of type oid or lo that hold their numbers) are not part of any table, and logical \
-replication does not carry them. They are copied once; those that are made, changed or removed afterwards have to be brought over \
-while the source is closed to writers.
+Large objects (lo_create, lo_import, the columns of type oid or lo that hold their numbers) are not part of any table, and \
+logical replication does not carry them. They are copied once; those that are made, changed or removed afterwards have to be \
+brought over while the source is closed to writers.
 
-Large objects that no row refers to any more can be removed before with the client tool vacuumlo. Small ones are often better kept in \
-a column of type bytea, which is replicated.";
+Large objects that no row refers to any more can be removed before with the client tool vacuumlo. Small ones are often better \
+kept in a column of type bytea, which is replicated.";
 
 const MATVIEWS_TEXT: &str = "\
-The rows of a materialized view are not copied. They are made again on the target by refresh materialized view, in the order in which \
-the views depend on each other; a view that is not populated on the source stays so. How long that takes depends on its query and not \
-on its size alone.
+The rows of a materialized view are not copied. They are made again on the target by refresh materialized view, in the order \
+in which the views depend on each other; a view that is not populated on the source stays so. How long that takes depends on \
+its query and not on its size alone.
 
-Changes of materialized views are not replicated either. While the target follows the source, its views stay as they were when they \
-were last refreshed, so they have to be refreshed at the cutover, before applications use them.";
+Changes of materialized views are not replicated either. While the target follows the source, its views stay as they were when \
+they were last refreshed, so they have to be refreshed at the cutover, before applications use them.";
 
 const FOREIGN_TEXT: &str = "\
-The rows behind a foreign table are somewhere else and stay there: only the definitions of the foreign server, the table and the user \
-mappings can travel. The target has to have the foreign data wrapper, and has to be able to reach the foreign server.
+The rows behind a foreign table are somewhere else and stay there: only the definitions of the foreign server, the table and \
+the user mappings can travel. The target has to have the foreign data wrapper, and has to be able to reach the foreign server.
 
-User mappings usually hold a password. Only the user concerned, the owner of the server and superusers can see it, so it is often not \
-part of a dump. Where it is missing, it has to be entered again on the target with alter user mapping. Neon has the wrappers \
-postgres_fdw and no other.";
+User mappings usually hold a password. Few roles may see it, so it is often not part of a dump. Where it is missing, it has to \
+be entered again on the target with alter user mapping. Neon has the wrappers postgres_fdw and no other.";
 
 const UNLOGGED: &str = "
 select 'table' as kind, n.nspname::text as schema, c.relname::text as name
@@ -72,10 +72,10 @@ fn unlogged(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         return Ok(Vec::new());
     }
     let sentence = format!("{} unlogged.", count(tables.len(), "table is", "tables are"));
-    let why = "Changes of unlogged tables are not in the WAL, so they are not replicated: the rows are copied once, and what changes \
-               afterwards is missing on the target.";
-    let words = "Leave them if their rows can be made again, or copy them once more at the cutover. To have them replicated, execute \
-                 this on the source as their owner; it rewrites each table, and nobody else can use it meanwhile";
+    let why = "Changes of unlogged tables are not in the WAL, so they are not replicated: the rows are copied once, and what \
+               changes afterwards is missing on the target.";
+    let words = "Leave them if their rows can be made again, or copy them once more at the cutover. To have them replicated, \
+                 execute this on the source as their owner; it rewrites each table, and nobody else can use it meanwhile";
     let sql: Vec<String> = tables.iter().map(|table| format!("alter table {} set logged;", table.sql())).collect();
     let finding = Finding::new("F4", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix_sql(words, &sql)).with_objects(tables.iter().map(Object::label).collect())])
@@ -117,10 +117,10 @@ fn large_objects(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         1 => "There is 1 large object.".to_owned(),
         n => format!("There are {n} large objects."),
     };
-    let why = "Large objects are not replicated: they are copied once, and what is made, changed or removed afterwards is missing on \
-               the target. The columns named may hold their numbers.";
-    let fix = "Plan to copy them once more at the cutover, while the source is closed to writers. Those that no row refers to can be \
-               removed before with vacuumlo. Contents of moderate size are better off in a column of type bytea.";
+    let why = "Large objects are not replicated: they are copied once, and what is made, changed or removed afterwards is \
+               missing on the target. The columns named may hold their numbers.";
+    let fix = "Plan to copy them once more at the cutover, while the source is closed to writers. Those that no row refers to \
+               can be removed before with vacuumlo. Contents of moderate size are better off in a column of type bytea.";
     let finding = Finding::new("F6", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(columns)])
 }
@@ -159,15 +159,16 @@ fn matviews(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     );
     let why = "Their rows are not copied but made again on the target, which takes as long as their queries take; and they are not \
                replicated, so that they are out of date at the cutover.";
-    let fix = "Plan the time to refresh them on the target at the cutover, in the order in which they depend on each other. Drop on the \
-               source what nobody uses any more.";
+    let fix = "Plan the time to refresh them on the target at the cutover, in the order in which they depend on each other. Drop \
+               on the source what nobody uses any more.";
     let finding = Finding::new("F9", Severity::Warning, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(views.iter().map(label).collect())])
 }
 
 /// The view hides the options of mappings from those who may not see them, but never the mappings.
 const FOREIGN: &str = "
-select 'foreign table' as kind, n.nspname::text as schema, c.relname::text as name, s.srvname::text as server, w.fdwname::text as wrapper
+select 'foreign table' as kind, n.nspname::text as schema, c.relname::text as name,
+       s.srvname::text as server, w.fdwname::text as wrapper
   from pg_foreign_table f join pg_class c on c.oid = f.ftrelid join pg_namespace n on n.oid = c.relnamespace
   join pg_foreign_server s on s.oid = f.ftserver join pg_foreign_data_wrapper w on w.oid = s.srvfdw
  where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
@@ -203,10 +204,11 @@ fn foreign(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         .collect();
     let be = if found.len() == 1 || tables == 1 || tables == 0 && mappings == 1 { "is" } else { "are" };
     let sentence = format!("There {be} {}.", parts.join(" and "));
-    let why = "The rows behind foreign tables are elsewhere and are neither copied nor replicated, and passwords in user mappings are \
-               often not visible to a dump.";
-    let fix = "See that the target has the foreign data wrapper and can reach the foreign servers, and be ready to enter the passwords \
-               again there (alter user mapping for … server … options (set password '…')). Otherwise leave the tables out with --exclude.";
+    let why = "The rows behind foreign tables are elsewhere and are neither copied nor replicated, and passwords in user \
+               mappings are often not visible to a dump.";
+    let fix = "See that the target has the foreign data wrapper and can reach the foreign servers, and be ready to enter the \
+               passwords again there (alter user mapping for … server … options (set password '…')). Otherwise leave the tables \
+               out with --exclude.";
     let finding = Finding::new("F10", Severity::Warning, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(label).collect())])
 }

@@ -27,46 +27,50 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 const GENERATED_TEXT: &str = "\
-Generated columns are computed by the target again and not carried over; logical replication can send the stored ones only from Postgres \
-18 on, and the virtual ones never. The result is the same as long as the expression and the functions in it are the same on both sides. A \
-stored column that was computed by an older version of a function has other values after the move. A subscription to a table in \
-which the same column is an ordinary one leaves that column empty.
+Generated columns are computed by the target again and not carried over; logical replication can send the stored ones only \
+from Postgres 18 on, and the virtual ones never. The result is the same as long as the expression and the functions in it are \
+the same on both sides. A stored column that was computed by an older version of a function has other values after the move. A \
+subscription to a table in which the same column is an ordinary one leaves that column empty.
 
-Columns that are identities with generated always are named as well. Their values arrive as they are, but whoever loads rows by hand needs \
-insert … overriding system value.
+Columns that are identities with generated always are named as well. Their values arrive as they are, but whoever loads rows \
+by hand needs insert … overriding system value.
 
 Whether a generated column is part of a replica identity, which is where it does harm, is looked at in F2.";
 
 const SEQUENCES_TEXT: &str = "\
-A sequence that belongs to no column is one that was made by itself, with create sequence. Sequences are not replicated, so their \
-values are set at the cutover. A script that sets each sequence to the greatest value of its column, as many guides advise, misses those \
-that have none, and numbers are then given out twice.
+A sequence that belongs to no column is one that was made by itself, with create sequence. Sequences are not replicated, so \
+their values are set at the cutover. A script that sets each sequence to the greatest value of its column, as many guides \
+advise, misses those that have none, and numbers are then given out twice.
 
 This tool carries the values of all sequences. There is something to do only if you set them by other means.";
 
 const PARTITIONS_TEXT: &str = "\
-The rows of a partitioned table are in its partitions. A publication sends changes by default as changes of the partition, so the target \
-has to have the same partitions; with publish_via_partition_root it sends them as changes of the parent, and the target may be divided \
-otherwise or not at all.
+The rows of a partitioned table are in its partitions. A publication sends changes by default as changes of the partition, so \
+the target has to have the same partitions; with publish_via_partition_root it sends them as changes of the parent, and the \
+target may be divided otherwise or not at all; the parent then has to have a replica identity as well, or a subscription stops \
+at the first update.
 
-Definitions are not replicated. A partition that is attached, detached or made while a migration runs, as pg_partman and many cron jobs do, is \
-missing on the target, and a subscription stops at the first row for it. Make the partitions for the time of the migration beforehand, on \
-both sides, and pause the job that makes and removes them.";
+Definitions are not replicated. A partition that is attached, detached or made while a migration runs, as pg_partman and many \
+cron jobs do, is missing on the target, and a subscription stops at the first row for it. Make the partitions for the time of \
+the migration beforehand, on both sides, and pause the job that makes and removes them.";
 
 const INHERITANCE_TEXT: &str = "\
-With plain inheritance a query of the parent gives the children's rows, too. So the parent is copied with only, and its children by \
-themselves; otherwise rows would arrive twice. A publication of the parent takes the children in unless it is made with only.
+With plain inheritance a query of the parent gives the children's rows, too. So the parent is copied with only, and its \
+children by themselves; otherwise rows would arrive twice. A publication of the parent takes the children in unless it is made \
+with only.
 
 Tools that compare counts have to count with only as well. Nothing has to be done where this tool does the work.";
 
 const ACTING_TEXT: &str = "\
-Where replicated rows are written, ordinary triggers and foreign keys keep still. Triggers that are enabled as always or replica do fire, and do a \
-second time what they did on the source already, whose result is replicated as well. Rules act on the statements of a relay, though not on \
-those of a native subscription. A unique or exclusion constraint that is deferrable, but initially immediate, may be broken for a moment by a \
-transaction that swaps values; on the target it is checked after each row.
+Where a native subscription writes replicated rows, ordinary triggers, foreign keys and rules keep still. Triggers that are \
+enabled as always or replica do fire, and do a second time what they did on the source already, whose result is replicated as \
+well. Where rows are written without the right to set session_replication_role, as at Neon, rules act as well, and a unique or \
+exclusion constraint that is deferrable, but initially immediate, is checked after each row, so that a transaction that swaps \
+values fails.
 
-Triggers that are enabled as always are made ordinary by the fix: they then fire for applications only. On a source that receives replicated rows itself \
-somebody chose otherwise for a reason; disable the trigger on the target instead, until the cutover. Rules are better replaced by triggers.";
+Triggers that are enabled as always are made ordinary by the fix: they then fire for applications only. On a source that \
+receives replicated rows itself somebody chose otherwise for a reason; disable the trigger on the target instead, until the \
+cutover. Rules are better replaced by triggers.";
 
 const GENERATED: &str = "
 select n.nspname::text as schema, c.relname::text as name, a.attname::text as column,
@@ -92,8 +96,8 @@ fn generated(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let sentence = format!("{}.", parts.join(", and "));
     let why = "The target computes generated columns again, with its own functions; they are not replicated. Values of identities \
                arrive as they are.";
-    let fix = "Nothing, if the functions in the expressions are the same on both sides. Whoever loads rows by hand leaves generated \
-               columns out, and writes insert … overriding system value for identities.";
+    let fix = "Nothing, if the functions in the expressions are the same on both sides. Whoever loads rows by hand leaves \
+               generated columns out, and writes insert … overriding system value for identities.";
     let severity = if stored + virtual_ > 0 { cx.live(Severity::Warning) } else { Severity::Note };
     let finding = Finding::new("F7", severity, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(columns.iter().map(Column::label).collect())])
@@ -145,16 +149,17 @@ fn partitions(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         Object { detail: Some(count(parent.children, "partition", "partitions")), ..parent.object.clone() }.label()
     };
     let sentence = format!("{} partitioned.", count(parents.len(), "table is", "tables are"));
-    let why = "Definitions are not replicated: a partition that is made, attached or detached while the migration runs is not on the \
-               target, and replication stops at the first row for it.";
-    let fix = "Make the partitions for the time of the migration beforehand, and pause the job that makes and removes them until after \
-               the cutover.";
+    let why = "Definitions are not replicated: a partition that is made, attached or detached while the migration runs is not on \
+               the target, and replication stops at the first row for it.";
+    let fix = "Make the partitions for the time of the migration beforehand, and pause the job that makes and removes them until \
+               after the cutover.";
     let finding = Finding::new("F11", Severity::Note, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(parents.iter().map(label).collect())])
 }
 
 const INHERITANCE: &str = "
-select 'table' as kind, n.nspname::text as schema, c.relname::text as name, pn.nspname::text as parent_schema, p.relname::text as parent
+select 'table' as kind, n.nspname::text as schema, c.relname::text as name,
+       pn.nspname::text as parent_schema, p.relname::text as parent
   from pg_inherits i join pg_class p on p.oid = i.inhparent join pg_namespace pn on pn.oid = p.relnamespace
   join pg_class c on c.oid = i.inhrelid join pg_namespace n on n.oid = c.relnamespace
  where p.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
@@ -178,10 +183,10 @@ fn inheritance(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let label = |child: &Child| format!("{} (of {})", child.object.label(), qualified(&child.parent_schema, &child.parent));
     let tables: std::collections::BTreeSet<_> = children.iter().map(|child| (&child.object.schema, &child.object.name)).collect();
     let sentence = format!("{} from an ordinary table.", count(tables.len(), "table inherits", "tables inherit"));
-    let why = "A query of the parent gives the children's rows as well, so whoever copies or counts has to use only, or rows are taken \
-               twice.";
-    let fix = "Nothing, if this tool does the work. In scripts of your own write select … from only, and for table only in publications \
-               where the children are named as well.";
+    let why = "A query of the parent gives the children's rows as well, so whoever copies or counts has to use only, or rows are \
+               taken twice.";
+    let fix = "Nothing, if this tool does the work. In scripts of your own write select … from only, and for table only in \
+               publications where the children are named as well.";
     let finding = Finding::new("F12", Severity::Warning, Side::Source.name(), sentence, why);
     Ok(vec![finding.with_fix(fix).with_objects(children.iter().map(label).collect())])
 }
@@ -232,20 +237,19 @@ fn acting(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let parts: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, part)| part).collect();
     let sentence =
         format!("Of what acts when rows are written there {} {}.", if found.len() == 1 { "is" } else { "are" }, parts.join(", "));
-    let why = "Triggers enabled as always or replica fire on the target again, rules rewrite what a relay writes there, and a deferrable \
-               constraint may be broken there between two rows of one transaction.";
-    let mut words =
-        "Disable the triggers and rules on the target until the cutover (alter table … disable trigger …), and make deferrable \
-                     constraints there initially deferred. "
-            .to_owned();
+    let why = "Triggers enabled as always or replica fire on the target again, rules rewrite what is written there by \
+               statements, and a deferrable constraint may be broken there between two rows of one transaction.";
+    let mut words = "Disable the triggers and rules on the target until the cutover (alter table … disable trigger …), and add \
+                     the deferrable constraints there only then, or as initially deferred. "
+        .to_owned();
     let always = found.iter().filter(|acting| acting.what == "always trigger");
     let sql: Vec<String> =
         always.map(|acting| format!("alter table {} enable trigger {};", acting.object.sql(), Ident::new(&acting.item))).collect();
     let fix = if sql.is_empty() {
         words.trim_end().to_owned()
     } else {
-        words += "Triggers enabled as always need to be so only if the source receives replicated rows itself; if it does not, execute \
-                  this on the source as the owner of the tables, which holds each table's lock for a moment";
+        words += "Triggers enabled as always need to be so only if the source receives replicated rows itself; if it does not, \
+                  execute this on the source as the owner of the tables, which holds each table's lock for a moment";
         fix_sql(&words, &sql)
     };
     let finding = Finding::new("F16", cx.live(Severity::Warning), Side::Source.name(), sentence, why);
