@@ -677,3 +677,29 @@ async fn tables_with_other_columns_on_the_target_are_found() {
     target.psql("shop", line_up).await;
     assert_passed(&examine_pair(&from, &to, &live()).await, "F26");
 }
+
+/// A TOAST table of that size is made without writing it: its file is stretched while the server is down.
+#[tokio::test]
+async fn very_wide_rows_are_suspected_by_the_size_of_toast() {
+    for major in [14, 18] {
+        let mut cluster = Cluster::start(major).await;
+        cluster.create_database("shop").await;
+        let url = cluster.superuser_url("shop");
+        let setup = r#"create table "Wi.de" (id int primary key, doc bytea, "J ""s" jsonb); insert into "Wi.de" values (1, 'abc', '{"a": 1}');
+                       create table many (id int primary key, doc text); insert into many select generate_series(1, 600); analyze many"#;
+        cluster.psql("shop", setup).await;
+        assert_passed(&examine(&url, &live()).await, "F19");
+        let files = "select string_agg(pg_relation_filepath(reltoastrelid), ' ') from pg_class where relname in ('Wi.de', 'many')";
+        let files = cluster.query("shop", files).await;
+        cluster.stop().await;
+        for file in files.split(' ') {
+            let file = std::fs::File::options().write(true).open(cluster.data().join(file)).unwrap();
+            file.set_len(512 << 20).unwrap();
+        }
+        cluster.start_again().await;
+        let outcomes = examine(&cluster.superuser_url("shop"), &live()).await;
+        let finding = only(&outcomes, "F19");
+        assert_eq!(finding.objects, [r#"table public."Wi.de" (512.0 MB in TOAST, an unknown number of rows)"#]);
+        assert_eq!(cluster.query("shop", &statements(finding)).await, "28", "3 bytes of doc and 25 of the document");
+    }
+}

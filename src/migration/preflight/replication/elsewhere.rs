@@ -29,8 +29,8 @@ pub(super) fn checks() -> Vec<Check> {
 
 const REPLICATION_TEXT: &str = "\
 Replication that exists already is named here: publications and subscriptions of this database, and replication slots of the \
-whole server that are in trouble. A publication tells that somebody follows this database, so he has to be moved to the new \
-one as well. A publication for all tables also takes in every table that is made later, by a migration for instance, and \
+whole server that are in trouble. A publication tells that somebody follows this database, or did, and has to be moved to the \
+new one as well. A publication for all tables also takes in every table that is made later, by a migration for instance, and \
 refuses updates of those without replica identity.
 
 A subscription tells that the source itself receives rows. They go on arriving at the source while a copy is made. On the \
@@ -77,8 +77,13 @@ fn publications(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let all = found.iter().filter(|publication| publication.detail.is_some()).count();
     let of_all = if all > 0 { format!(", {all} of them for all tables") } else { String::new() };
     let sentence = format!("The source has {} already{of_all}.", count(found.len(), "publication", "publications"));
-    let why = "Somebody follows this database. A publication for all tables also takes in every table that is made later, and \
-               makes updates fail of those without replica identity.";
+    let why = match all {
+        0 => "Somebody follows this database, or did.",
+        _ => {
+            "Somebody follows this database, or did. A publication for all tables also takes in every table that is made later, and \
+             makes updates fail of those without replica identity."
+        }
+    };
     let fix = "Find out who follows it: its subscriptions have to be moved to the new database after the cutover. Drop on the \
                source what nobody uses any more (drop publication …).";
     let severity = if all > 0 { cx.live(Severity::Warning) } else { Severity::Note };

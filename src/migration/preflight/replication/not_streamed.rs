@@ -118,7 +118,7 @@ fn large_objects(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
         n => format!("There are {n} large objects."),
     };
     let why = "Large objects are not replicated: they are copied once, and what is made, changed or removed afterwards is \
-               missing on the target. The columns named may hold their numbers.";
+               missing on the target. The columns that are named, if there are any, may hold their numbers.";
     let fix = "Plan to copy them once more at the cutover, while the source is closed to writers. Those that no row refers to \
                can be removed before with vacuumlo. Contents of moderate size are better off in a column of type bytea.";
     let finding = Finding::new("F6", cx.live(Severity::Warning), Side::Source.name(), sentence, why);

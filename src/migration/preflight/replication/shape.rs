@@ -230,13 +230,12 @@ fn acting(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let rules = found.iter().filter(|acting| acting.what == "rule").count();
     let constraints = found.len() - triggers - rules;
     let parts = [
-        (triggers, count(triggers, "trigger that fires for replicated rows", "triggers that fire for replicated rows")),
-        (rules, count(rules, "rule on a table", "rules on tables")),
+        (triggers, count(triggers, "trigger", "triggers")),
+        (rules, count(rules, "rule", "rules")),
         (constraints, count(constraints, "deferrable unique constraint", "deferrable unique constraints")),
     ];
     let parts: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, part)| part).collect();
-    let sentence =
-        format!("Of what acts when rows are written there {} {}.", if found.len() == 1 { "is" } else { "are" }, parts.join(", "));
+    let sentence = format!("Replicated rows would meet {}.", parts.join(", "));
     let why = "Triggers enabled as always or replica fire on the target again, rules rewrite what is written there by \
                statements, and a deferrable constraint may be broken there between two rows of one transaction.";
     let mut words = "Disable the triggers and rules on the target until the cutover (alter table … disable trigger …), and add \
