@@ -32,6 +32,7 @@ use self::facts::Known;
 pub use self::facts::{
     Capabilities, Connections, Facts, ForcedSetting, Locale, OWN_SCHEMA, ServerFacts, SourceSize, TargetContent,
 };
+pub use self::replication::LiveFitness;
 use super::scope::Scope;
 use crate::engine::checkup::Outcome;
 use crate::engine::finding::{Finding, Severity};
