@@ -16,7 +16,7 @@ use crate::migration::ends::{Source, Target};
 use crate::migration::error::{Error, Side};
 use crate::migration::ledger::{self, Found};
 use crate::migration::once::{self, Request};
-use crate::migration::preflight::{self, End, Preflight, Purpose, ServerFacts};
+use crate::migration::preflight::{self, Address, End, Preflight, Purpose, ServerFacts};
 use crate::migration::schema::archive::Keep;
 use crate::migration::verify::Method;
 use crate::pg::conninfo::{Conninfo, Environment, Host};
@@ -46,6 +46,9 @@ pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
         allow_downgrade: args.allow_downgrade,
         tools: Search::new(args.machine.pg_bin_dir.clone()),
         wish: preflight::Wish::Once,
+        source_address: Address::of(source.info()),
+        target_address: Address::of(target.info()),
+        with_platform: true,
     };
     let looking = render::Looking::start(talk);
     let mut looked = look(&source, &target, &options).await?;

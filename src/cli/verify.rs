@@ -12,7 +12,7 @@ use crate::migration::ends::{Source, Target};
 use crate::migration::error::{Error, Side};
 use crate::migration::inventory::{self, Inventory};
 use crate::migration::once;
-use crate::migration::preflight::{self, Preflight, Purpose};
+use crate::migration::preflight::{self, Address, Preflight, Purpose};
 use crate::migration::scope::Scope;
 use crate::migration::verify::{self, Method, VerifyError};
 use crate::pg::names::QualifiedName;
@@ -34,6 +34,9 @@ pub async fn run(args: VerifyArgs, talk: &Talk) -> Result<Exit, Report> {
         allow_downgrade: true,
         tools: Search::default(),
         wish: preflight::Wish::Once,
+        source_address: Address::of(source.info()),
+        target_address: Address::of(target.info()),
+        with_platform: true,
     };
     let looking = render::Looking::start(talk);
     let looked = look(&source, &target, &options).await?;

@@ -181,6 +181,16 @@ pub enum Place<'a> {
     File(&'a super::metadata::Metadata),
 }
 
+impl<'a> Place<'a> {
+    /// Where its answers come from.
+    pub(super) fn answers(self) -> Answers<'a> {
+        match self {
+            Place::Live(end) => Answers::Session(end.client),
+            Place::File(metadata) => Answers::File(metadata),
+        }
+    }
+}
+
 impl<'a> Ends<'a> {
     /// The source's sessions, if there are any.
     pub(super) fn live_source(&self) -> Option<End<'a>> {

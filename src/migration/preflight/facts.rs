@@ -1,11 +1,16 @@
 //! What preflight learned, for the phases that follow.
 
+use std::sync::LazyLock;
+
 use futures_util::future::{try_join, try_join3, try_join4};
 use serde::{Deserialize, Serialize};
 
+use super::Address;
 use super::answer::{Answers, undecodable};
-use super::check::Side;
+use super::check::{Object, Side};
+use crate::migration::provider::{self, Marks, Provider};
 use crate::pg::error::PgError;
+use crate::pg::names::literal;
 use crate::pg::types::{Oid, ServerVersion};
 
 /// The schema that a migration keeps its own records in, on the target.
@@ -50,6 +55,8 @@ pub(super) struct Known {
     pub(super) target_content: Option<TargetContent>,
     /// How many jobs both servers have connections for.
     pub(super) jobs: u32,
+    /// Who hosts the source.
+    pub(super) provider: &'static Provider,
     /// Schemas of the source that belong to the provider's platform and stay behind.
     pub(super) platform_schemas: Vec<String>,
 }
@@ -272,39 +279,26 @@ select name::text, reset_val || coalesce(' ' || unit, '') as value
     or (name = 'default_transaction_read_only' and reset_val = 'on')
  order by name";
 
-/// Prefixes of settings and names of roles that give a provider away.
-const PROVIDER: &str = "
-select distinct split_part(name, '.', 1)::text as mark from pg_settings
- where name ~ '^(rds|apg|aurora|cloudsql|alloydb|azure|neon|supautils|aiven|crunchy)\\.'
-union
-select rolname::text from pg_roles
- where rolname in ('rds_superuser', 'cloudsqlsuperuser', 'alloydbsuperuser', 'azure_pg_admin', 'neon_superuser', 'supabase_admin',
-                   'avnadmin', 'tsdbadmin', 'doadmin', 'crunchy_superuser', 'pscale_admin', '_rdb_admin')";
-
-/// From the most telling mark to the least: Supabase, for one, has settings of others.
-const PROVIDERS: [(&str, &str); 21] = [
-    ("supabase_admin", "Supabase"),
-    ("supautils", "Supabase"),
-    ("neon_superuser", "Neon"),
-    ("neon", "Neon"),
-    ("apg", "Amazon Aurora"),
-    ("aurora", "Amazon Aurora"),
-    ("rds", "Amazon RDS"),
-    ("rds_superuser", "Amazon RDS"),
-    ("alloydb", "AlloyDB"),
-    ("alloydbsuperuser", "AlloyDB"),
-    ("cloudsql", "Cloud SQL"),
-    ("cloudsqlsuperuser", "Cloud SQL"),
-    ("azure", "Azure"),
-    ("azure_pg_admin", "Azure"),
-    ("aiven", "Aiven"),
-    ("avnadmin", "Aiven"),
-    ("tsdbadmin", "Timescale"),
-    ("doadmin", "DigitalOcean"),
-    ("crunchy", "Crunchy Bridge"),
-    ("crunchy_superuser", "Crunchy Bridge"),
-    ("pscale_admin", "PlanetScale"),
-];
+/// What gives a provider away ([`provider`]): prefixes of settings, and those roles, schemas, databases and extensions that are known to.
+static MARKS: LazyLock<String> = LazyLock::new(|| {
+    let known = |of: fn(&'static Provider) -> &'static [String]| {
+        let names: Vec<String> = provider::all().iter().flat_map(of).map(|name| literal(name)).collect();
+        if names.is_empty() { "''".to_owned() } else { names.join(", ") }
+    };
+    format!(
+        "select distinct 'setting' as kind, split_part(name, '.', 1)::text as name from pg_settings where name like '%.%'
+union all select 'role', rolname::text from pg_roles where rolname in ({})
+union all select 'schema', nspname::text from pg_namespace where nspname in ({})
+union all select 'database', datname::text from pg_database where datname in ({})
+union all select 'extension', extname::text from pg_extension where extname in ({})
+union all select 'setting', 'aurora' from pg_proc where proname = 'aurora_version'
+order by 1, 2",
+        known(|provider| &provider.roles),
+        known(|provider| &provider.schemas),
+        known(|provider| &provider.databases),
+        known(|provider| &provider.extensions)
+    )
+});
 
 /// The row of [`SERVER`].
 #[derive(Debug, Deserialize)]
@@ -346,26 +340,27 @@ struct Sessions {
     used_in_database: i64,
 }
 
-#[derive(Deserialize)]
-struct Mark {
-    mark: String,
+/// The questions that learning about an end asks, for the script of [`super::metadata`].
+pub(super) fn questions() -> [(&'static str, &'static str); 8] {
+    [
+        ("The server, the database and the role", SERVER),
+        ("How many sessions there are", SESSIONS),
+        ("Settings that every session begins with", FORCED),
+        ("The hosting provider", MARKS.as_str()),
+        ("The identity of the cluster", SYSTEM_IDENTIFIER),
+        ("How much there is to move", SIZE),
+        ("The size of the database", DATABASE_SIZE),
+        ("Whether there are large objects", LARGE_OBJECTS),
+    ]
 }
 
-/// The questions that learning about an end asks, for the script of [`super::metadata`].
-pub(super) const QUESTIONS: [(&str, &str); 8] = [
-    ("The server, the database and the role", SERVER),
-    ("How many sessions there are", SESSIONS),
-    ("Settings that every session begins with", FORCED),
-    ("The hosting provider", PROVIDER),
-    ("The identity of the cluster", SYSTEM_IDENTIFIER),
-    ("How much there is to move", SIZE),
-    ("The size of the database", DATABASE_SIZE),
-    ("Whether there are large objects", LARGE_OBJECTS),
-];
-
-/// Learns about one end.
-pub(super) async fn server(answers: Answers<'_>, side: Side) -> Result<ServerFacts, PgError> {
-    let needed = try_join4(answers.rows(SERVER), answers.rows(SESSIONS), answers.rows(FORCED), answers.rows(PROVIDER));
+/// Learns about one end, and who hosts it. The address helps where the server itself shows no mark.
+pub(super) async fn server(
+    answers: Answers<'_>,
+    side: Side,
+    address: Option<&Address>,
+) -> Result<(ServerFacts, &'static Provider), PgError> {
+    let needed = try_join4(answers.rows(SERVER), answers.rows(SESSIONS), answers.rows(FORCED), answers.rows(&MARKS));
     let ((server, sessions, forced, marks), identifier) = try_join(needed, answers.ask(SYSTEM_IDENTIFIER)).await?;
     let nothing = || PgError::Protocol("no row about the connected role and database".to_owned());
     let server: Server = server.first().map_err(undecodable)?.ok_or_else(nothing)?;
@@ -376,9 +371,10 @@ pub(super) async fn server(answers: Answers<'_>, side: Side) -> Result<ServerFac
     if side == Side::Target {
         facts.can.set_replication_role = Some(answers.ask(REPLICATION_ROLE).await?.is_some());
     }
-    facts.provider = provider(&marks.parse::<Mark>().map_err(undecodable)?);
+    let host = hosted_by(&marks.parse::<Object>().map_err(undecodable)?, address, facts.can.superuser);
+    facts.provider = (host.id != provider::self_hosted().id).then(|| host.name.clone());
     facts.forced = forced.parse().map_err(undecodable)?;
-    Ok(facts)
+    Ok((facts, host))
 }
 
 /// One value of the first row.
@@ -434,9 +430,21 @@ fn connections(server: &Server, sessions: &Sessions) -> Connections {
     Connections { max: server.max_connections, reserved, used: unsigned(sessions.used), free: unsigned(free) }
 }
 
-fn provider(marks: &[Mark]) -> Option<String> {
-    let known = PROVIDERS.iter().find(|(mark, _)| marks.iter().any(|seen| seen.mark == *mark));
-    known.map(|(_, name)| (*name).to_owned())
+fn hosted_by(marks: &[Object], address: Option<&Address>, superuser: bool) -> &'static Provider {
+    let of = |kind: &str| -> Vec<String> {
+        marks.iter().filter(|mark| mark.kind.as_deref() == Some(kind)).map(|mark| mark.name.clone()).collect()
+    };
+    let (settings, roles, schemas, databases, extensions) =
+        (of("setting"), of("role"), of("schema"), of("database"), of("extension"));
+    let marks = Marks {
+        setting_prefixes: &settings,
+        roles: &roles,
+        schemas: &schemas,
+        databases: &databases,
+        extensions: &extensions,
+        superuser,
+    };
+    provider::recognise(address.map(|address| (address.host.as_str(), address.port, address.user.as_str())), &marks)
 }
 
 /// Sizes by statistics: the rows of leaf tables are counted, not those of partitioned parents; `reltuples` is -1 where nothing is
@@ -504,6 +512,7 @@ impl Known {
             offered: Some(Vec::new()),
             target_content: Some(TargetContent::default()),
             jobs: 4,
+            provider: provider::self_hosted(),
             platform_schemas: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@ mod endpoints;
 mod extensions;
 mod facts;
 pub mod metadata;
+mod neon;
 mod portability;
 mod privileges;
 mod replication;
@@ -37,7 +38,7 @@ use super::scope::Scope;
 use crate::engine::checkup::Outcome;
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::{Exit, Report};
-use crate::pg::conninfo::PooledHint;
+use crate::pg::conninfo::{Conninfo, Host, PooledHint};
 use crate::pg::error::PgError;
 use crate::pg::tools::{Search, Tools};
 
@@ -116,12 +117,38 @@ pub struct Options {
     pub tools: Search,
     /// Whether live replication is wanted.
     pub wish: Wish,
+    /// The source's address, by which its provider is known where the server itself shows no mark.
+    pub source_address: Option<Address>,
+    /// The target's address, likewise.
+    pub target_address: Option<Address>,
+    /// The schemas of the provider's platform are looked at too; otherwise they stay behind.
+    pub with_platform: bool,
+}
+
+/// Where a server is reached, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The host's name.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The role.
+    pub user: String,
+}
+
+impl Address {
+    /// The first address of a connection string; nothing for a unix socket.
+    pub fn of(info: &Conninfo) -> Option<Address> {
+        let endpoint = info.endpoints().first()?;
+        let Host::Name(host) = &endpoint.host else { return None };
+        Some(Address { host: host.clone(), port: endpoint.port, user: info.user().to_owned() })
+    }
 }
 
 impl Options {
     /// A look at everything, with nothing said about live replication.
     pub fn check() -> Self {
-        Options { purpose: Purpose::Check, wish: Wish::Open, ..Options::copy() }
+        Options { purpose: Purpose::Check, wish: Wish::Open, with_platform: false, ..Options::copy() }
     }
 
     /// A copy of everything, with nothing allowed that has to be asked for.
@@ -135,6 +162,9 @@ impl Options {
             allow_downgrade: false,
             tools: Search::new(None),
             wish: Wish::Once,
+            source_address: None,
+            target_address: None,
+            with_platform: true,
         }
     }
 }
@@ -214,7 +244,7 @@ pub enum Against<'a> {
 pub async fn examine(source: Place<'_>, against: Against<'_>, options: &Options) -> Result<Vec<Outcome>, Failure> {
     let work = async {
         let target = if let Against::Target(end) = against { Some(end) } else { None };
-        let known = learn(source, target, options).await?;
+        let known = learn(source, against, options).await?;
         check::run(&checks(options.purpose), Ends { source, target }, &Context { known: &known, options }).await
     };
     in_time(work).await
@@ -231,7 +261,7 @@ async fn in_time<T>(work: impl Future<Output = Result<T, (Side, PgError)>>) -> R
 }
 
 async fn look(source: End<'_>, target: End<'_>, options: &Options) -> Result<Preflight, (Side, PgError)> {
-    let known = learn(Place::Live(source), Some(target), options).await?;
+    let known = learn(Place::Live(source), Against::Target(target), options).await?;
     let ends = Ends { source: Place::Live(source), target: Some(target) };
     let outcomes = check::run(&checks(options.purpose), ends, &Context { known: &known, options }).await?;
     let mut findings: Vec<Finding> = outcomes.into_iter().flat_map(|outcome: Outcome| outcome.findings).collect();
@@ -266,22 +296,27 @@ fn checks(purpose: Purpose) -> Vec<Check> {
 }
 
 /// Learns what every check may know.
-async fn learn(source: Place<'_>, target: Option<End<'_>>, options: &Options) -> Result<Known, (Side, PgError)> {
-    let on_source = match source {
-        Place::Live(end) => Answers::Session(end.client),
-        Place::File(metadata) => Answers::File(metadata),
-    };
-    let source = try_join3(facts::server(on_source, Side::Source), facts::size(on_source), extensions::installed(on_source));
+async fn learn(source: Place<'_>, against: Against<'_>, options: &Options) -> Result<Known, (Side, PgError)> {
+    let on_source = source.answers();
+    let source = try_join3(
+        facts::server(on_source, Side::Source, options.source_address.as_ref()),
+        facts::size(on_source),
+        extensions::installed(on_source),
+    );
     let target = async {
-        let Some(end) = target else { return Ok(None) };
+        let Against::Target(end) = against else { return Ok(None) };
         let on_target = Answers::Session(end.client);
-        let known = try_join3(facts::server(on_target, Side::Target), target::content(on_target), extensions::available(on_target));
-        known.await.map(Some)
+        let server = facts::server(on_target, Side::Target, options.target_address.as_ref());
+        try_join3(server, target::content(on_target), extensions::available(on_target)).await.map(Some)
     };
     let (source, target) = join(source, target).await;
-    let (source, size, installed) = source.map_err(|error| (Side::Source, error))?;
+    let ((source, provider), size, installed) = source.map_err(|error| (Side::Source, error))?;
     let (target, target_content, offered) = match target.map_err(|error| (Side::Target, error))? {
-        Some((target, content, offered)) => (Some(target), content, Some(offered)),
+        Some(((target, _), content, offered)) => (Some(target), content, Some(offered)),
+        None if matches!(against, Against::Neon) => {
+            let major = neon::major_for(source.version);
+            (Some(neon::server(major, &source)), Some(TargetContent::default()), Some(neon::offered(&installed, major)))
+        }
         None => (None, None, None),
     };
     let target_free = target.as_ref().map_or(u32::MAX, |target| target.connections.free);
@@ -289,12 +324,13 @@ async fn learn(source: Place<'_>, target: Option<End<'_>>, options: &Options) ->
         jobs: jobs_possible(source.connections.free, target_free, options.jobs_wanted),
         source,
         target,
-        assumed: false,
+        assumed: matches!(against, Against::Neon),
         size,
         extensions: installed,
         offered,
         target_content,
-        platform_schemas: Vec::new(),
+        provider,
+        platform_schemas: if options.with_platform { Vec::new() } else { provider.leave_out_schemas.clone() },
     })
 }
 
