@@ -7,7 +7,7 @@ use crate::engine::finding::{Finding, Severity};
 use crate::migration::preflight::answer::Rows;
 use crate::migration::preflight::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql, qualified};
 use crate::migration::preflight::facts::Locale;
-use crate::pg::names::{Ident, QualifiedName, human};
+use crate::pg::names::{Ident, QualifiedName, human, human_line};
 
 pub(super) fn checks() -> Vec<Check> {
     vec![versions_on_source(), made_by_people(), partition_keys()]
@@ -66,24 +66,25 @@ fn partition_keys() -> Check {
     }
 }
 
-/// The database itself is the row without a schema. Functions that not every major has cannot be called here, so from 15 on they are
-/// reached by a query in XML, which is planned only where it is used.
+/// The database itself is the row without a schema. Version 14 lacks the function that tells its version, and a query that names it
+/// would fail there; so from 15 on the name is in a text that is executed only where it is used. Opening a collation takes time, so
+/// only those in use are.
 const VERSIONS: &str = "
-select n.nspname::text as schema, l.collname::text as name, l.collversion as recorded, pg_collation_actual_version(l.oid) as actual
-  from pg_collation l join pg_namespace n on n.oid = l.collnamespace
- where l.collversion <> pg_collation_actual_version(l.oid)
-   and l.oid in (select a.attcollation from pg_attribute a join pg_class c on c.oid = a.attrelid
-                   join pg_namespace cn on cn.oid = c.relnamespace
-                  where a.attcollation <> 0 and cn.nspname !~ '^pg_' and cn.nspname <> 'information_schema')
-union all
-select null, d.name, d.recorded, d.actual
-  from (select d.datname::text as name, to_jsonb(d) ->> 'datcollversion' as recorded,
-               case when to_jsonb(d) ? 'datcollversion' then
-                 (xpath('/row/v/text()', query_to_xml(
-                   format('select pg_database_collation_actual_version(%s) as v', d.oid), true, true, '')))[1]::text end as actual
-          from pg_database d where d.datname = current_database()) d
- where d.recorded <> d.actual
- order by 1 nulls first, 2";
+with used as materialized (
+  select distinct a.attcollation as oid
+    from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+   where a.attcollation <> 0 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'),
+versions as (
+  select n.nspname::text as schema, l.collname::text as name, l.collversion as recorded, pg_collation_actual_version(l.oid) as actual
+    from used u join pg_collation l on l.oid = u.oid join pg_namespace n on n.oid = l.collnamespace
+   where l.collversion is not null
+  union all
+  select null, d.datname::text, to_jsonb(d) ->> 'datcollversion',
+         case when to_jsonb(d) ->> 'datcollversion' is not null then
+           substring(query_to_xml(format('select pg_database_collation_actual_version(%s) as v', d.oid), true, true, '')::text
+                     from '<v>(.*)</v>') end
+    from pg_database d where d.datname = current_database())
+select v.schema, v.name, v.recorded, v.actual from versions v where v.recorded <> v.actual order by 1 nulls first, 2";
 
 #[derive(Deserialize)]
 struct Versioned {
@@ -101,7 +102,7 @@ fn versions(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let (mut objects, mut sql) = (Vec::new(), Vec::new());
     sql.push(format!("reindex database concurrently {};", Ident::new(&cx.source().database)));
     for Versioned { schema, name, recorded, actual } in &changed {
-        let versions = format!("recorded {}, now {}", human(recorded), human(actual));
+        let versions = format!("recorded {}, now {}", human_line(recorded), human_line(actual));
         match schema {
             Some(schema) => {
                 objects.push(format!("collation {} ({versions})", qualified(schema, name)));
@@ -152,7 +153,12 @@ impl Made {
 
     fn label(&self) -> String {
         let nondeterministic = if self.deterministic { "" } else { ", nondeterministic" };
-        format!("collation {} ({} of {}{nondeterministic})", qualified(&self.schema, &self.name), human(&self.locale), self.kind)
+        format!(
+            "collation {} ({} of {}{nondeterministic})",
+            qualified(&self.schema, &self.name),
+            human_line(&self.locale),
+            self.kind
+        )
     }
 }
 
@@ -186,7 +192,7 @@ select distinct n.nspname::text as schema, c.relname::text as name,
   from pg_partitioned_table p join pg_class c on c.oid = p.partrelid join pg_namespace n on n.oid = c.relnamespace
   cross join lateral unnest(p.partcollation::oid[]) k (oid) join pg_collation l on l.oid = k.oid
  where p.partstrat = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-   and coalesce(l.collcollate::text, '') not in ('C', 'POSIX') and l.collprovider <> 'b'
+   and coalesce(l.collcollate::text, '') !~* '^(C|POSIX)([.]utf-?8)?$' and l.collprovider <> 'b'
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
  order by 1, 2, 3";
 

@@ -6,7 +6,7 @@ use crate::engine::finding::{Finding, Severity};
 use crate::migration::preflight::check::{Check, Context, Look, Side, count, fix_sql};
 use crate::migration::preflight::facts::{Installed, Offered, ServerFacts};
 use crate::neon::extensions::compare_versions;
-use crate::pg::names::{Ident, human, literal};
+use crate::pg::names::{Ident, human, human_line, literal};
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
@@ -81,7 +81,11 @@ type Pair<'a> = (&'a Installed, &'a Offered);
 fn labels(pairs: &[Pair<'_>]) -> Vec<String> {
     let label = |(installed, offered): &Pair<'_>| {
         let name = human(&installed.name);
-        format!("extension {name} ({} on the source, {} on the target)", human(&installed.version), human(&offered.version))
+        format!(
+            "extension {name} ({} on the source, {} on the target)",
+            human_line(&installed.version),
+            human_line(&offered.version)
+        )
     };
     pairs.iter().map(label).collect()
 }

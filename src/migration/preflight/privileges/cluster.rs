@@ -7,7 +7,7 @@ use crate::engine::finding::{Finding, Severity};
 use crate::migration::preflight::answer::Rows;
 use crate::migration::preflight::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql};
 use crate::migration::preflight::facts::ServerFacts;
-use crate::pg::names::{Ident, human};
+use crate::pg::names::{Ident, human, human_line};
 
 pub(super) fn checks() -> Vec<Check> {
     vec![replication_role(), visibility(), passwords(), admin_option(), catalog_grants()]
@@ -160,12 +160,13 @@ select distinct o.rolname::text as name
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
  order by 1";
 
-/// From 16 on, who has the admin option on a role can give itself the rest.
+/// From 16 on, who has the admin option on a role can give itself the rest. Earlier majors do not know the privilege `SET`.
 const OUT_OF_REACH: &str = "
 select o.rolname::text as name
   from pg_roles o, pg_roles r
- where r.rolname = current_user and not r.rolsuper and current_setting('server_version_num')::int4 >= 160000
-   and o.rolname !~ '^pg_' and o.oid <> r.oid and not pg_has_role(o.oid, 'USAGE WITH ADMIN OPTION') and not pg_has_role(o.oid, 'USAGE')
+ where r.rolname = current_user and not r.rolsuper and o.rolname !~ '^pg_' and o.oid <> r.oid
+   and case when current_setting('server_version_num')::int4 >= 160000
+            then not pg_has_role(o.oid, 'SET, USAGE WITH ADMIN OPTION') else false end
  order by 1";
 
 fn unreachable_owners(cx: &Context<'_>, owners: &Rows, out_of_reach: &Rows) -> Evaluated {
@@ -228,7 +229,7 @@ fn granted_catalogs(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
         .into_iter()
         .filter(|grant| !of_provider(&grant.grantee))
         .map(|Granted { kind, name, grantee, privilege }| {
-            format!("{} on {kind} {} to {}", privilege.to_ascii_lowercase(), human(&name), human(&grantee))
+            format!("{} on {kind} {} to {}", privilege.to_ascii_lowercase(), human_line(&name), human(&grantee))
         })
         .collect();
     if objects.is_empty() {
