@@ -34,6 +34,7 @@ pub use self::facts::{
     Capabilities, Connections, Facts, ForcedSetting, Locale, OWN_SCHEMA, ServerFacts, SourceSize, TargetContent,
 };
 pub use self::replication::LiveFitness;
+pub use self::privileges::{Fences, fences};
 use super::scope::Scope;
 use crate::engine::checkup::Outcome;
 use crate::engine::finding::{Finding, Severity};
@@ -283,7 +284,7 @@ fn checks(purpose: Purpose) -> Vec<Check> {
     checks.extend(versions::checks(purpose));
     checks.extend(privileges::checks(purpose));
     checks.extend(extensions::checks(purpose));
-    checks.extend(encoding::checks());
+    checks.extend(encoding::checks(purpose));
     if purpose == Purpose::Check {
         checks.extend(replication::checks());
         checks.extend(portability::checks());

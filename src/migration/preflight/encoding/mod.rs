@@ -1,23 +1,33 @@
 //! Family E: encoding and collation.
 
+mod collations;
+
 use std::collections::{BTreeSet, HashSet};
 
 use serde::Deserialize;
 
+use super::Purpose;
 use super::answer::Rows;
 use super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, qualified};
 use super::facts::{Locale, ServerFacts};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::human;
 
-pub(super) fn checks() -> Vec<Check> {
-    vec![
+pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
+    let mut checks = vec![
         Check {
             code: "E1",
             title: "Encodings",
             about: "whether the encodings are equal or can be converted",
             grant: "",
-            explain: "The encodings differ.",
+            explain: "A database has one encoding for all text in it. UTF8 has every character; the older ones have some, and SQL_ASCII is \
+                      no encoding but the absence of one: bytes go in and out as they are.\n\n\
+                      The check compares both encodings. From an older encoding to UTF8 text is converted, and nothing is lost. In the \
+                      other direction rows with characters that the target does not know are refused. From SQL_ASCII rows whose bytes \
+                      are no valid text on the target are refused; which ones those are can only be found by reading every row, which \
+                      the check does not do.\n\n\
+                      Use a target in UTF8. For a source in SQL_ASCII find out which encoding its clients really used, and mend the rows \
+                      that differ before the migration.",
             look: Look::Both(encodings),
         },
         Check {
@@ -25,7 +35,13 @@ pub(super) fn checks() -> Vec<Check> {
             title: "Sort order",
             about: "whether both databases sort alike",
             grant: "",
-            explain: "The databases sort text differently. No data is lost; queries with `order by` may give another order.",
+            explain: "The locale of a database decides how text is sorted and compared, and which characters are letters. Two names of one \
+                      locale count as equal, and the library that does the sorting (libc, ICU, or Postgres itself) counts as part of it. \
+                      Even with equal names two servers can sort differently, if their libraries are of different versions.\n\n\
+                      No data is lost, and indexes are built anew. Queries with `order by`, comparisons with `<` and `between`, and the \
+                      bounds of text partitions may give other results; E6 looks at the last.\n\n\
+                      Create the target database with the source's locale where its server has it, or write `collate` into the queries \
+                      that depend on the order.",
             look: Look::Both(locales),
         },
         Check {
@@ -33,10 +49,19 @@ pub(super) fn checks() -> Vec<Check> {
             title: "Collations of columns",
             about: "whether the target has the collations that columns of the source use",
             grant: CATALOGS,
-            explain: "Columns of the source use a collation that the target's server does not have.",
+            explain: "A column can be sorted by a collation of its own. Those that a person made travel with the definitions (see E4); those \
+                      that came with the server depend on its operating system and its build, and other servers may lack them. A table \
+                      with a collation that the server does not know cannot be created.\n\n\
+                      The check compares the collations that columns in scope use with those of the target's server, by name and for the \
+                      target's encoding. Give the columns a collation that both have; on a large table that rewrites its indexes and \
+                      locks it meanwhile.",
             look: Look::Pair { source: COLUMN_COLLATIONS, target: COLLATIONS, evaluate: column_collations },
         },
-    ]
+    ];
+    if purpose == Purpose::Check {
+        checks.extend(collations::checks());
+    }
+    checks
 }
 
 /// Collations that a person made travel with the definitions; those that came with the server must be on the target's server too.

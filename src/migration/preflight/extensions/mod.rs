@@ -1,5 +1,9 @@
 //! Family D: extensions.
 
+mod offers;
+mod places;
+mod troubles;
+
 use super::Purpose;
 use super::answer::{Answers, undecodable};
 use super::check::{Check, Context, Look, count};
@@ -11,15 +15,26 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
     if purpose == Purpose::Verify {
         return Vec::new();
     }
-    vec![Check {
+    let mut checks = vec![Check {
         code: "D1",
         title: "Extensions the target lacks",
         about: "which extensions the target offers",
         grant: "",
-        explain: "The target does not offer an extension of the source. It is left out, together with what depends on it; each object is \
-                  named.",
+        explain: "An extension's code is installed on a server, not in a database, so a target has only the extensions that its server \
+                  offers. What belongs to an extension that is missing, and every column, function, view and index that uses it, cannot \
+                  be made there.\n\n\
+                  The check compares the source's extensions with those that the target has or could create, by name. What is missing is \
+                  left out together with what depends on it, and each object is named.\n\n\
+                  Install the extension on the target's server, choose a target that offers it, or change the columns and functions that \
+                  use it. If nothing important depends on it, nothing has to be done.",
         look: Look::Both(missing_extensions),
-    }]
+    }];
+    if purpose == Purpose::Check {
+        checks.extend(offers::checks());
+        checks.extend(places::checks());
+        checks.extend(troubles::checks());
+    }
+    checks
 }
 
 /// The extensions of the source.

@@ -3,8 +3,13 @@
 //! Privileges are asked of the server, so that memberships, `public` and predefined roles such as `pg_read_all_data` count as they
 //! do when the work is done. Objects out of scope are not asked for.
 
+mod cluster;
+mod fences;
+mod live;
+
 use std::collections::BTreeSet;
 
+pub use self::fences::{Fences, fences};
 use super::Purpose;
 use super::answer::Rows;
 use super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql};
@@ -31,10 +36,17 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
         title: "Creating on the target",
         about: "what the role may create on the target",
         grant: "",
-        explain: "The role may not create schemas, objects in `public`, or temporary tables on the target, or its sessions there begin \
-                  read-only.",
+        explain: "On the target the role creates schemas, tables in `public`, and temporary tables to compare with. From Postgres \
+                  15 on, only the database's owner may create in `public` unless others are allowed to.\n\n\
+                  The check asks the server for these three rights, and whether sessions on the target begin read-only \
+                  (`default_transaction_read_only`). Grant what is missing as the finding says. If sessions begin read-only, find out \
+                  first who meant it so.",
         look: Look::Both(create),
     });
+    if purpose == Purpose::Check {
+        checks.extend(live::checks());
+        checks.extend(cluster::checks());
+    }
     checks
 }
 
@@ -46,7 +58,10 @@ fn readable(side: Side) -> Vec<Check> {
             title: "Using schemas",
             about: "whether every schema may be used",
             grant: CATALOGS,
-            explain: "The role may not use a schema.",
+            explain: "To reach anything in a schema, a role needs `usage` on the schema, whatever it was granted on the tables.\n\n\
+                      The check asks the server for every schema in scope whether the role may use it, so that memberships and grants \
+                      to `public` count as they will when rows are read. Schemas of extensions and of the provider's platform are left \
+                      aside. Have the right granted as the finding says, or leave the schema out with `--exclude`.",
             look: Look::Rows { side, query: SCHEMAS, evaluate: schemas },
         },
         Check {
@@ -54,7 +69,12 @@ fn readable(side: Side) -> Vec<Check> {
             title: "Reading tables",
             about: "whether every table, view and sequence may be read",
             grant: CATALOGS,
-            explain: "The role may not read a table, a materialized view, a sequence or a large object.",
+            explain: "A migration reads every row, the state of every sequence, and every large object. One table that may not be read \
+                      stops pg_dump altogether, because it locks all tables first.\n\n\
+                      The check asks the server for every table, materialized view and sequence in scope whether the role may select \
+                      from it. A grant on some columns is not enough. Of large objects the access lists are read. Grant `select` as the \
+                      finding says; the predefined role `pg_read_all_data` covers tables and sequences at once, but no large \
+                      objects.",
             look: Look::Rows { side, query: RELATIONS, evaluate: relations },
         },
         Check {
@@ -62,7 +82,12 @@ fn readable(side: Side) -> Vec<Check> {
             title: "Row-level security",
             about: "whether row-level security hides rows",
             grant: CATALOGS,
-            explain: "Row-level security may hide rows from the role. They would be missing on the target, and nothing else would tell.",
+            explain: "Where row-level security is on, policies decide which rows a role sees, and the others are missing from every \
+                      answer without an error. A copy would lose them in silence, and a comparison made by the same role would not \
+                      notice.\n\n\
+                      The check lists tables with row-level security whose policies bind the role. They do not bind superusers, roles \
+                      with `bypassrls`, and the owner of the table, unless they are forced on the owner too.\n\n\
+                      Let a superuser give the role `bypassrls` for the time of the migration, or migrate as the owner of the tables.",
             look: Look::Rows { side, query: ROW_SECURITY, evaluate: row_security },
         },
     ]
