@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod once;
 pub mod post;
 pub mod preflight;
+pub mod provider;
 pub mod replace;
 pub mod schema;
 pub mod scope;

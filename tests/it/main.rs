@@ -22,6 +22,7 @@ mod layers;
 mod matrix;
 mod odd;
 mod preflight;
+mod providers;
 mod secrets;
 mod usage;
 mod verify;
