@@ -15,6 +15,7 @@ pub mod metadata;
 mod portability;
 mod privileges;
 mod replication;
+mod settings;
 mod target;
 mod tools;
 mod versions;
@@ -76,11 +77,6 @@ impl Purpose {
     /// Whether a copy is what follows, or what is asked about.
     fn copies(self) -> bool {
         self != Purpose::Verify
-    }
-
-    /// Whether somebody knows how many jobs there will be.
-    fn has_jobs(self) -> bool {
-        self != Purpose::Check
     }
 }
 
