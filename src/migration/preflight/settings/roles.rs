@@ -1,6 +1,6 @@
 //! Settings of roles and databases, which a dump of one database leaves behind.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde::Deserialize;
 
@@ -45,7 +45,7 @@ select r.rolname::text as role, s.setdatabase <> 0 as here, split_part(c, '=', 1
    and (s.setrole = 0 or r.rolname !~ '^pg_')
  order by r.rolname nulls first, here desc, setting";
 
-#[derive(Deserialize, PartialEq, Eq, Hash)]
+#[derive(Deserialize)]
 struct Setting {
     /// Nothing for every role.
     role: Option<String>,
@@ -85,8 +85,13 @@ fn all(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
 }
 
 fn missing(cx: &Context<'_>, source: &Rows, target: &Rows) -> Evaluated {
-    let there: HashSet<Setting> = target.parse::<Setting>()?.into_iter().collect();
-    let missing = source.parse::<Setting>()?.into_iter().filter(|setting| !there.contains(setting)).collect();
+    let there: HashMap<_, _> =
+        target.parse::<Setting>()?.into_iter().map(|one| ((one.role, one.here, one.setting), one.value)).collect();
+    let is_there = |one: &Setting| {
+        let other = there.get(&(one.role.clone(), one.here, one.setting.clone()))?;
+        Some(other.as_deref().zip(one.value.as_deref()).is_none_or(|(left, right)| assign::same(&one.setting, left, right)))
+    };
+    let missing = source.parse::<Setting>()?.into_iter().filter(|one| !is_there(one).unwrap_or(false)).collect();
     Ok(finding(cx, missing))
 }
 
@@ -120,6 +125,8 @@ const WORDS: &str = "Execute these on the target, once the roles exist there";
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::super::Options;
     use super::super::super::facts::Known;
     use super::*;
@@ -136,5 +143,19 @@ mod tests {
         let fix = found[0].fix.clone().unwrap_or_default();
         assert!(fix.contains("1 value is not shown"), "{fix}");
         assert!(fix.ends_with("\nalter role \"a\"\"b\" set \"search_path\" = 'A', 'b';"), "{fix}");
+    }
+
+    #[test]
+    fn what_the_target_has_in_another_spelling_is_there() {
+        let known = Known::plain();
+        let options = Options::check();
+        let row = |value: Option<&str>| Rows(vec![json!({"role": "r", "here": false, "setting": "search_path", "value": value})]);
+        let found = |here: Option<&str>, there: Rows| {
+            missing(&Context { known: &known, options: &options }, &row(here), &there).unwrap_or_default().len()
+        };
+        assert_eq!(found(Some("a,\"b\", \"\""), row(Some("a, b"))), 0);
+        assert_eq!(found(Some("a"), row(Some("b"))), 1);
+        assert_eq!(found(Some("a"), Rows::default()), 1);
+        assert_eq!(found(None, row(None)), 0);
     }
 }
