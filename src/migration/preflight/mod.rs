@@ -16,6 +16,7 @@ mod neon;
 mod portability;
 mod privileges;
 mod replication;
+mod settings;
 mod target;
 mod tools;
 mod versions;
@@ -79,11 +80,6 @@ impl Purpose {
     /// Whether a copy is what follows, or what is asked about.
     fn copies(self) -> bool {
         self != Purpose::Verify
-    }
-
-    /// Whether somebody knows how many jobs there will be.
-    fn has_jobs(self) -> bool {
-        self != Purpose::Check
     }
 }
 

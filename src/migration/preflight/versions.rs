@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use super::Purpose;
 use super::check::{Check, Context, Look, Side};
 use super::facts::ServerFacts;
+use super::{Purpose, settings};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::Ident;
 
@@ -17,8 +17,13 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
         title: "Postgres version",
         about: "whether the majors are supported",
         grant: "",
-        explain: "A major version is not supported (14 to 18 are), or the target's is older than the source's. `--allow-downgrade` turns the \
-                  latter into a warning.",
+        explain: "The versions of both servers. Majors 14 to 18 are served, on both sides, and the target's should be the \
+                  source's or newer.\n\n\
+                  Definitions that use what is new in the source's major are refused by an older target, and its types and \
+                  functions may behave differently. A major that is newer than this program may have catalogs that it does not \
+                  understand.\n\n\
+                  Use a target of the same major or a newer one. `--allow-downgrade` turns an older target into a warning; \
+                  what it refuses is then listed.",
         look: Look::Facts(majors),
     }];
     if purpose.copies() {
@@ -27,7 +32,12 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "Lock tables",
             about: "whether the lock tables are large enough",
             grant: "",
-            explain: "The lock table may be too small for the number of tables: pg_dump locks all of the source's tables at once.",
+            explain: "How many locks the lock table of each server holds (max_locks_per_transaction times the connections and \
+                      prepared transactions that it allows), against the tables that pg_dump locks in one transaction and the \
+                      objects that are created on the target.\n\n\
+                      When the lock table is full, the server answers \"out of shared memory\" to everyone, the application \
+                      too. There is some room to spare, so it may go well all the same.\n\n\
+                      Raise max_locks_per_transaction, which needs a restart.",
             look: Look::Facts(lock_table),
         });
         checks.push(Check {
@@ -38,6 +48,9 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             explain: "",
             look: Look::Both(read_only),
         });
+    }
+    if purpose == Purpose::Check {
+        checks.extend(settings::checks());
     }
     checks
 }

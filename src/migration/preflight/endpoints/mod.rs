@@ -1,5 +1,9 @@
 //! Family A: the endpoints and the sessions to them.
 
+mod probes;
+mod sessions;
+mod standby;
+
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -30,9 +34,12 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "Two different databases",
             about: "whether the source and the target are the same database",
             grant: "",
-            explain: "The source and the target must be different databases. Decided by the cluster's system identifier, the database's oid and \
-                      the running server, never by host names. A standby counts as its primary; a copy of a data directory that runs on its \
-                      own does not.",
+            explain: "The source and the target must be different databases. That is decided by the cluster's system \
+                      identifier, the database's oid and the running server, never by names of hosts, of which one server has \
+                      many. A standby counts as its primary; a copy of a data directory that runs on its own does not.\n\n\
+                      A migration onto itself would find the target full, or, where the target may be emptied, destroy the \
+                      source.\n\n\
+                      Give the connection string of another database. On the same server, create one first.",
             look: Look::Both(same_database),
         },
         Check {
@@ -40,8 +47,12 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "Direct connections",
             about: "whether a pooler stands between us and the servers",
             grant: "",
-            explain: "A pooler stands between us and the server. A migration needs sessions of its own: snapshots, settings and COPY do not \
-                      survive being moved from backend to backend. Use the direct connection string.",
+            explain: "Two sessions are opened with the same connection string. While one holds a transaction open, the other \
+                      is asked which backend serves it: behind a pooler that shares backends it changes, or there is none \
+                      left. The address is looked at as well, because some providers mark their poolers in it.\n\n\
+                      A migration needs sessions of its own: snapshots, settings and COPY do not survive being moved from \
+                      backend to backend.\n\n\
+                      Use the direct connection string, which providers show beside the pooled one.",
             look: Look::Probe { needs_target: false, probe: poolers },
         },
         Check {
@@ -49,20 +60,29 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "Timeouts",
             about: "which timeouts the roles force on their sessions",
             grant: "",
-            explain: "The role, the database or the server gives sessions timeouts. Our sessions set them to 0 for themselves.",
+            explain: "Timeouts other than 0 that the role, the database or the server gives to every session: for statements, \
+                      locks, idle sessions, and transactions as a whole.\n\n\
+                      A copy is one long transaction with long statements, and such a limit would end it. Our sessions set \
+                      them to 0 for themselves and for nobody else, so nothing has to be done; it is good to know if something \
+                      of the provider ends sessions all the same.",
             look: Look::Facts(timeouts),
         },
-    ];
-    if purpose.has_jobs() {
-        checks.push(Check {
+        Check {
             code: "A9",
             title: "Free connections",
             about: "whether there are enough connections",
             grant: "",
-            explain: "There are not enough free connections. A migration needs two on each side beside those of its jobs; with fewer than three \
-                      it cannot start, with fewer than asked for it runs with fewer jobs.",
+            explain: "How many more sessions the role can open, by max_connections without the reserved ones and by the limits \
+                      of the role and of the database, less those in use now.\n\n\
+                      A migration needs two on each side beside those of its jobs. With fewer than three it cannot start, with \
+                      fewer than asked for it runs with fewer jobs, and the application competes with it for the rest.\n\n\
+                      Close sessions that are not needed, or lift the limit that binds.",
             look: Look::Facts(connections),
-        });
+        },
+    ];
+    if purpose == Purpose::Check {
+        checks.extend(sessions::checks());
+        checks.extend(probes::checks());
     }
     if purpose.copies() {
         checks.push(Check {
@@ -70,8 +90,13 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "Primary servers",
             about: "whether an end is a standby",
             grant: "",
-            explain: "An end is a standby. A standby cannot be written to, and a long read from one is cancelled when it stands in the way of \
-                      replay.",
+            explain: "Whether an end is a standby (pg_is_in_recovery). A standby cannot be written to, and a long read from \
+                      one is cancelled when it stands in the way of replay.\n\n\
+                      For live replication a standby is looked at further: it can decode changes from Postgres 16 on, it needs \
+                      hot_standby_feedback, so that the primary keeps what decoding reads, and a slot on it is only made once \
+                      the primary has written a record of its running transactions; pg_log_standby_snapshot() on the primary \
+                      writes one.\n\n\
+                      Give the connection string of the primary, or promote the standby if it is yours to promote.",
             look: Look::Facts(standby),
         });
         checks.push(Check {
@@ -79,9 +104,15 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "Patterns that match",
             about: "whether the patterns of --include and --exclude match anything",
             grant: CATALOGS,
-            explain: "A pattern of `--include` or `--exclude` matches nothing.",
+            explain: "A pattern of `--include` or `--exclude` matches no table, view or sequence of the source.\n\n\
+                      A slip in a pattern would leave something out, or take it along, without anybody noticing. Correct it: \
+                      it is schema or schema.table, with * and ?, and names are written as the catalog holds them.",
             look: Look::Rows { side: Side::Source, query: NAMES, evaluate: unmatched_patterns },
         });
+    }
+    if purpose == Purpose::Check {
+        // After the first A6, which explains it.
+        checks.extend(standby::checks());
     }
     checks
 }
