@@ -86,6 +86,11 @@ pub enum Color {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tells what a migration would meet; changes nothing
+    ///
+    /// Looks at a source by itself, or beside a target or what Neon offers: versions, settings, rights, extensions, collations, fitness for
+    /// replication, portability of the schema. Each finding says why it matters and how to mend it.
+    Check(Box<super::check::CheckArgs>),
     /// Copies a database once, completely, and proves it
     ///
     /// Looks at both ends first, and stops before anything is written if something stands in the way. Then creates the definitions,

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod argv;
+pub mod check;
 pub mod copy;
 pub mod demo;
 pub mod exit;
@@ -76,6 +77,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
     render::set_color(cli.talk.color);
     log::start(cli.talk.verbose);
     match cli.command {
+        Command::Check(args) => check::run(*args, &cli.talk).await,
         Command::Copy(args) => copy::run(*args, &cli.talk).await,
         Command::Verify(args) => verify::run(args, &cli.talk).await,
         Command::Status(args) => status::run(&args, &cli.talk),

@@ -4,6 +4,8 @@
 //! A reader that has gone away (a closed pipe) ends no migration: what cannot be written is dropped.
 
 pub mod certificate;
+pub mod checkup;
+pub mod checkup_file;
 pub mod json;
 pub mod plain;
 pub mod report;

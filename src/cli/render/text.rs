@@ -212,6 +212,11 @@ pub fn eta((low, high): (u64, u64)) -> String {
     if low == high { format!("about {low} left") } else { format!("{low} to {high} left") }
 }
 
+/// How long something takes, as a band: `2 min to 10 min`.
+pub fn duration_band(band: (u64, u64)) -> String {
+    eta(band).trim_end_matches(" left").to_owned()
+}
+
 /// A share of the whole as a bar of `width` columns.
 pub fn bar(fraction: f64, width: usize) -> Line {
     let done = (fraction.clamp(0.0, 1.0) * width as f64).floor() as usize;

@@ -17,6 +17,7 @@ use super::{End, Options, Wish};
 use crate::engine::checkup::{Outcome, Status};
 use crate::engine::finding::{Finding, Severity};
 pub use crate::migration::error::Side;
+use crate::migration::provider::{self, Provider};
 use crate::pg::error::PgError;
 use crate::pg::names::{Ident, QualifiedName, human};
 
@@ -43,6 +44,18 @@ impl<'a> Context<'a> {
     /// The role that is connected, quoted.
     pub(super) fn role(&self, side: Side) -> Ident {
         Ident::new(self.of(side).map_or("", |facts| &facts.role))
+    }
+
+    /// Who hosts an end.
+    pub(super) fn host(&self, side: Side) -> &'static Provider {
+        match side {
+            Side::Source => self.known.provider,
+            Side::Target => {
+                let name = self.of(side).and_then(|end| end.provider.as_deref());
+                let named = provider::all().iter().find(|provider| Some(provider.name.as_str()) == name);
+                named.unwrap_or_else(provider::self_hosted)
+            }
+        }
     }
 
     /// Whether an object of the source is part of the migration: neither left out by a pattern nor part of the provider's platform.

@@ -4,6 +4,16 @@ use crate::engine::finding::{Finding, Severity};
 use crate::pg::tools::{NotFound, Platform, RECOMMENDED_MAJOR, Search, Tools};
 use crate::pg::types::ServerVersion;
 
+/// A few words.
+pub(super) const TITLE: &str = "Client programs";
+
+/// The long text.
+pub(super) const EXPLAIN: &str = "\
+pg_dump and pg_restore carry the definitions. They are looked for in the directory that `--pg-bin-dir` names, else in `PATH` and where \
+packages put them. pg_dump refuses servers that are newer than itself, so both must be at least of the source's major.
+
+The finding names what was found, and the command that installs them on this system.";
+
 /// Finds pg_dump and pg_restore for a source, or gives the finding that says what is missing and how to install it.
 pub(super) async fn find(search: &Search, source: ServerVersion) -> Result<Tools, Box<Finding>> {
     crate::pg::tools::find(search, source.major())

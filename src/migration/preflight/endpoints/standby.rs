@@ -4,7 +4,6 @@ use serde::Deserialize;
 
 use super::super::answer::Rows;
 use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Side, fix_sql};
-use super::super::settings::provider_of;
 use crate::engine::finding::{Finding, Severity};
 use crate::migration::provider::{Availability, Provider};
 
@@ -30,7 +29,7 @@ pub(super) fn checks() -> Vec<Check> {
                       along.\n\n\
                       Plan a copy with a pause, or move to a server of the same provider's or another's that has logical \
                       decoding first.",
-            look: Look::Facts(|cx| never_decodes(cx, provider_of(cx, Side::Source))),
+            look: Look::Facts(|cx| never_decodes(cx, cx.host(Side::Source))),
         },
     ]
 }

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::live::host;
 use crate::engine::finding::{Finding, Severity};
 use crate::migration::preflight::answer::Rows;
 use crate::migration::preflight::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql};
@@ -94,7 +93,7 @@ fn keeps_triggers_still(cx: &Context<'_>, target: &ServerFacts) -> Vec<Finding> 
         return Vec::new();
     }
     let role = cx.role(Side::Target);
-    let neon = host(cx, Side::Target).id == "neon";
+    let neon = cx.host(Side::Target).id == "neon";
     let severity = if neon { Severity::Note } else { cx.live(Severity::Warning) };
     let normal = if neon { ", as is normal on Neon" } else { "" };
     let sentence = format!("The role {} may not set session_replication_role on the target{normal}.", human(role.as_str()));
@@ -139,7 +138,7 @@ select o.rolname::text as name from pg_roles o
  order by 1";
 
 fn unreadable_passwords(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
-    let provider = host(cx, side);
+    let provider = cx.host(side);
     let of_provider = |name: &str| provider.leave_out_roles.iter().chain(&provider.roles).any(|role| role == name);
     let names = rows.parse::<Object>()?.into_iter().map(|role| role.name).filter(|name| !of_provider(name));
     let objects: Vec<String> = names.map(|name| format!("role {}", human(&name))).collect();
@@ -222,7 +221,7 @@ fn granted_catalogs(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     if cx.known.target.as_ref().is_some_and(|target| target.can.superuser) {
         return Ok(Vec::new());
     }
-    let provider = host(cx, side);
+    let provider = cx.host(side);
     let of_provider = |name: &str| provider.leave_out_roles.iter().chain(&provider.roles).any(|role| role == name);
     let granted: Vec<Granted> = rows.parse()?;
     let objects: Vec<String> = granted

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::engine::finding::{Finding, Severity};
 use crate::migration::preflight::answer::Rows;
 use crate::migration::preflight::check::{CATALOGS, Check, Context, Evaluated, Look, Side, count, fix_sql, qualified};
-use crate::migration::provider::{self, Provider};
+use crate::migration::provider::Provider;
 use crate::pg::names::{Ident, human};
 
 pub(super) fn checks() -> Vec<Check> {
@@ -75,13 +75,6 @@ fn ending_sessions() -> Check {
     }
 }
 
-/// The provider that hosts an end; a server of one's own where none is recognised.
-pub(super) fn host(cx: &Context<'_>, side: Side) -> &'static Provider {
-    let name = cx.of(side).and_then(|facts| facts.provider.as_deref());
-    let named = provider::all().iter().find(|provider| Some(provider.name.as_str()) == name);
-    named.unwrap_or_else(provider::self_hosted)
-}
-
 /// The attribute counts for the very role only, membership in `rds_replication` also through others.
 const REPLICATION: &str = "
 select r.rolname::text as name from pg_roles r
@@ -97,7 +90,7 @@ fn replication(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let why = "Changes that are made while the tables are copied are read through a replication slot, and the server makes one only \
                for roles with that right.";
     let finding = Finding::new("C1", cx.live(Severity::Blocker), "source", sentence, why);
-    Ok(vec![finding.with_fix(replication_fix(host(cx, Side::Source), &role))])
+    Ok(vec![finding.with_fix(replication_fix(cx.host(Side::Source), &role))])
 }
 
 /// How a role gets the right to replicate at a provider.

@@ -9,6 +9,7 @@ mod live;
 
 use std::collections::BTreeSet;
 
+pub(super) use self::fences::FENCES;
 pub use self::fences::{Fences, fences};
 use super::Purpose;
 use super::answer::Rows;

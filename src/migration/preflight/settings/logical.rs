@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::super::answer::Rows;
 use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql};
-use super::{RELOAD, alter_system, provider_of};
+use super::{RELOAD, alter_system};
 use crate::engine::finding::{Finding, Severity};
 use crate::migration::provider::{Provider, self_hosted};
 use crate::pg::names::Ident;
@@ -55,7 +55,7 @@ fn undecodable_wal(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     let sentence = format!("wal_level is {} on the source{waits}.", seen.level);
     let why = "Live replication reads changes out of the WAL, and they are in it only with wal_level = logical.";
     let finding = Finding::new("B3", cx.live(Severity::Blocker), "source", sentence, why);
-    Ok(vec![finding.with_fix(turn_on_decoding(provider_of(cx, side), seen.pending_restart))])
+    Ok(vec![finding.with_fix(turn_on_decoding(cx.host(side), seen.pending_restart))])
 }
 
 /// How logical decoding is turned on at a provider. `waiting` is a change that was made already.

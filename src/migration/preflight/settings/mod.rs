@@ -8,8 +8,7 @@ mod performance;
 mod roles;
 mod workers;
 
-use super::check::{Check, Context, Side};
-use crate::migration::provider::{self, Provider};
+use super::check::Check;
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = logical::checks();
@@ -19,13 +18,6 @@ pub(super) fn checks() -> Vec<Check> {
     checks.extend(performance::checks());
     checks.extend(health::checks());
     checks
-}
-
-/// Who hosts an end, by what the facts say.
-pub(super) fn provider_of(cx: &Context<'_>, side: Side) -> &'static Provider {
-    let name = cx.of(side).and_then(|end| end.provider.as_deref());
-    let known = name.and_then(|name| provider::all().iter().find(|provider| provider.name == name));
-    known.unwrap_or_else(provider::self_hosted)
 }
 
 /// The statement that changes a setting of the whole server.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::answer::Rows;
 use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Side, count, fix_sql};
-use super::{assign, provider_of};
+use super::assign;
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::{Ident, human};
 
@@ -96,7 +96,7 @@ fn missing(cx: &Context<'_>, source: &Rows, target: &Rows) -> Evaluated {
 }
 
 fn finding(cx: &Context<'_>, mut settings: Vec<Setting>) -> Vec<Finding> {
-    let platform = &provider_of(cx, Side::Source).leave_out_roles;
+    let platform = &cx.host(Side::Source).leave_out_roles;
     settings.retain(|setting| setting.role.as_ref().is_none_or(|role| !platform.contains(role)));
     if settings.is_empty() {
         return Vec::new();

@@ -1,0 +1,142 @@
+//! `neon-migrate check`.
+
+mod args;
+mod file;
+
+use std::path::Path;
+
+pub use self::args::CheckArgs;
+use super::args::{ConnectionString, Output, Talk};
+use super::copy::{not_begun, parse};
+use super::render;
+use crate::engine::checkup::Checkup;
+use crate::engine::report::{Exit, Report};
+use crate::migration::ends::{Source, Target};
+use crate::migration::error::Side;
+use crate::migration::preflight::metadata::Metadata;
+use crate::migration::preflight::{self, Address, Against, End, Labels, Options, Place, Wish};
+use crate::pg::tools::Search;
+
+/// How many jobs are reckoned with unless somebody says so.
+const JOBS: u32 = 4;
+
+/// Runs the command.
+///
+/// # Errors
+/// An end cannot be connected to, a connection was lost, or a file cannot be read or written.
+pub async fn run(args: CheckArgs, talk: &Talk) -> Result<Exit, Report> {
+    if let Some(code) = &args.explain {
+        return explain(code);
+    }
+    if args.only_metadata {
+        anstream::print!("{}", preflight::metadata_script());
+        return Ok(Exit::Done);
+    }
+    file::writable(&args.report)?;
+    let checkup = match &args.from_file {
+        Some(file) => of_file(&args, file).await?,
+        None => of_source(&args, talk).await?,
+    };
+    for path in &args.report {
+        file::write(&checkup, path)?;
+    }
+    if talk.output == Output::Json {
+        render::checkup::print_json(&checkup);
+    } else {
+        render::checkup::print(&checkup, talk.quiet, &args.report);
+    }
+    Ok(if checkup.is_blocked() { Exit::Blockers } else { Exit::Done })
+}
+
+fn explain(code: &str) -> Result<Exit, Report> {
+    let all = preflight::explanations();
+    let wanted: Vec<_> = all.iter().filter(|one| code == "all" || one.code.eq_ignore_ascii_case(code)).collect();
+    if wanted.is_empty() {
+        let codes: Vec<&str> = all.iter().map(|one| one.code).collect();
+        let why = format!("There is no check {code:?}.");
+        return Err(Report::new("unknown-check", Exit::Usage, why).with_fix(format!("These are there: {}.", codes.join(" "))));
+    }
+    for one in wanted {
+        render::checkup::print_explanation(one.code, one.title, one.text);
+    }
+    Ok(Exit::Done)
+}
+
+fn options(args: &CheckArgs, source: Option<Address>, target: Option<Address>) -> Options {
+    let wish = match (args.live, args.once) {
+        (true, _) => Wish::Live,
+        (_, true) => Wish::Once,
+        _ => Wish::Open,
+    };
+    Options {
+        wish,
+        scope: args.selection.scope(),
+        jobs_wanted: args.jobs.unwrap_or(JOBS),
+        tools: Search::new(args.machine.pg_bin_dir.clone()),
+        source_address: source,
+        target_address: target,
+        with_platform: args.with_platform,
+        ..Options::check()
+    }
+}
+
+fn source_string(args: &CheckArgs) -> Option<&ConnectionString> {
+    args.position.as_ref().or(args.source.as_ref())
+}
+
+async fn of_source(args: &CheckArgs, talk: &Talk) -> Result<Checkup, Report> {
+    let Some(source) = source_string(args) else {
+        let fix = "Name the source: neon-migrate check postgresql://user@host/database, or put it into NEON_MIGRATE_SOURCE.";
+        return Err(Report::new("no-source", Exit::Usage, "There is no source to check.").with_fix(fix));
+    };
+    let source = Source::new(parse(source, Side::Source)?);
+    let target = match args.target.as_ref().filter(|_| !args.neon) {
+        Some(target) => Some(Target::new(parse(target, Side::Target)?)),
+        None => None,
+    };
+    let looking = render::Looking::start(talk);
+    let address = |info| Address::of(info);
+    let options = options(args, address(source.info()), target.as_ref().and_then(|target| address(target.info())));
+    let labels = Labels { source: source.info().label(), target: target.as_ref().map(|target| target.info().label()) };
+    // One after the other: a wrong password is tried once, and no account gets locked for it.
+    let source_first = source.sql().await.map_err(not_begun)?;
+    let source_second = source.sql().await.map_err(not_begun)?;
+    let source_hint = source.info().is_pooled_hint();
+    let place = Place::Live(End { client: &source_first, second: Some(&source_second), pooled: source_hint.as_ref() });
+    let checkup = match &target {
+        Some(target) => {
+            let first = target.sql().await.map_err(not_begun)?;
+            let second = target.sql().await.map_err(not_begun)?;
+            let hint = target.info().is_pooled_hint();
+            let end = End { client: &first, second: Some(&second), pooled: hint.as_ref() };
+            preflight::checkup(place, Against::Target(end), &labels, &options).await
+        }
+        None => preflight::checkup(place, without_target(args), &labels, &options).await,
+    };
+    drop(looking);
+    checkup.map_err(|failure| failure.report())
+}
+
+fn without_target(args: &CheckArgs) -> Against<'static> {
+    if args.neon { Against::Neon } else { Against::Nothing }
+}
+
+async fn of_file(args: &CheckArgs, path: &Path) -> Result<Checkup, Report> {
+    let metadata = file::read(path)?;
+    // What the source is called there tells its provider and region; nothing is connected to.
+    let info = match source_string(args) {
+        Some(source) => Some(parse(source, Side::Source)?),
+        None => None,
+    };
+    let options = options(args, info.as_ref().and_then(Address::of), None);
+    let labels = Labels { source: path.display().to_string(), target: None };
+    let checkup = preflight::checkup(Place::File(&metadata), without_target(args), &labels, &options).await;
+    checkup.map_err(|_| not_whole(path, &metadata))
+}
+
+/// What every report needs is not in the file.
+fn not_whole(path: &Path, _: &Metadata) -> Report {
+    Report::new("metadata-file", Exit::Usage, format!("{} does not say enough to be evaluated.", path.display()))
+        .with_cause("It lacks the answer to a question that every report needs: it failed there, or the script is that of another version.")
+        .with_fix("Print the script with this version (neon-migrate check --only-metadata), run it again with psql, and look at the errors that psql shows.")
+}
