@@ -52,7 +52,7 @@ impl Fences {
 }
 
 /// What the server, its roles and its tables allow; `kind` tells them apart.
-const FENCES: &str = "
+pub(in crate::migration::preflight) const FENCES: &str = "
 select 'superuser' as kind, null::text as schema, r.rolname::text as name from pg_roles r where r.rolname = current_user and r.rolsuper
 union all
 select 'owner', null, d.datname::text from pg_database d where d.datname = current_database() and pg_has_role(d.datdba, 'USAGE')
