@@ -218,12 +218,13 @@ fn cron_jobs() -> Finding {
         .with_objects(vec!["table cron.job".to_owned()])
 }
 
-/// An array counts as what it is an array of.
+/// An array counts as what it is an array of; newer majors call its type a member of the extension, too.
 const TYPES: &str = "
 with types as (
   select t.oid, e.extname::text || '''s type ' || t.typname::text as type
     from pg_depend d join pg_extension e on e.oid = d.refobjid join pg_type t on t.oid = d.objid
-   where d.classid = 'pg_type'::regclass and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and t.typtype <> 'c'),
+   where d.classid = 'pg_type'::regclass and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and t.typtype <> 'c'
+     and t.oid not in (select b.typarray from pg_type b where b.typarray <> 0)),
 with_arrays as (
   select y.oid, y.type from types y union all select t.typarray, y.type from types y join pg_type t on t.oid = y.oid where t.typarray <> 0)
 select n.nspname::text as schema, c.relname::text as name, a.attname::text as detail, w.type as kind

@@ -4,7 +4,7 @@
 //! do when the work is done. Objects out of scope are not asked for.
 
 mod cluster;
-mod fences;
+pub(super) mod fences;
 mod live;
 
 use std::collections::BTreeSet;
