@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod argv;
+pub mod commands;
 pub mod copy;
 pub mod demo;
 pub mod exit;
@@ -78,6 +79,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
     match cli.command {
         Command::Copy(args) => copy::run(*args, &cli.talk).await,
         Command::Verify(args) => verify::run(args, &cli.talk).await,
+        Command::Commands(args) => commands::run(args, &cli.talk).await,
         Command::Status(args) => status::run(&args, &cli.talk),
         Command::Demo(command) => demo::run(&command, cli.talk.quiet).await,
     }

@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod bridge;
 mod choices;
+mod commands;
 mod connect;
 mod crash;
 mod faults;
