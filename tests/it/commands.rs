@@ -9,6 +9,7 @@ use std::time::Duration;
 use neon_migrate::pg::names::{Ident, literal};
 use serde_json::Value;
 
+use crate::connect::Authority;
 use crate::support::child::{Outcome, Run};
 use crate::support::cluster::{Cluster, percent_encode};
 use crate::support::fixtures::fixture;
@@ -346,15 +347,57 @@ async fn what_replication_needs_and_lacks_is_said() {
 /// The programs of the tests are built without TLS.
 #[tokio::test]
 async fn programs_that_do_not_fit_are_named_with_the_way_to_better_ones() {
-    let (old, new) = tokio::join!(Cluster::start(18), Cluster::start(18));
+    let certs = Authority::new("tests").server(&["localhost"]);
+    let (old, new) = tokio::join!(Cluster::start(18), Cluster::build(18).with_tls(&certs).start());
     let source = old.plain_owner("app").await;
     let target = new.plain_owner("there").await;
     let empty = tempfile::tempdir().unwrap();
     let printed = commands(&source, &target, &["--pg-bin-dir", empty.path().to_str().unwrap()]).await.expect_code(0).stdout;
     assert!(printed.contains("has no pg_dump and pg_restore of version 18"), "{printed}");
-    let bin = postgres::client_bin();
-    let printed = commands(&source, &target, &["--pg-bin-dir", bin.to_str().unwrap()]).await.expect_code(0).stdout;
-    assert!(!printed.contains("To know before") || !printed.contains("without TLS"), "{printed}");
+    let notes = async |target: &str| {
+        let printed = commands(&source, target, &["--output", "json"]).await.expect_code(0).stdout;
+        serde_json::from_str::<Value>(&printed).unwrap()["notes"].to_string()
+    };
+    let plain = notes(&format!("{target}?sslmode=disable")).await;
+    assert!(!plain.contains("TLS"), "{plain}");
+    let required = notes(&format!("{target}?sslmode=require")).await;
+    assert!(
+        required.contains("without TLS, which the target is reached with: they will fail.") && required.contains("nstall"),
+        "{required}"
+    );
     let same = commands(&source, &source, &[]).await.expect_code(3);
     assert!(same.stderr.contains("same database"), "{}", same.stderr);
+}
+
+/// Extensions that only a superuser may create, with an index and a view that need them.
+#[tokio::test]
+async fn what_needs_an_extension_that_cannot_be_created_stays_behind_by_name() {
+    let (old, new) = tokio::join!(Cluster::start(16), Cluster::start(18));
+    old.create_database("app").await;
+    old.psql(
+        "app",
+        "create extension bloom; create extension pg_buffercache;
+         create table kept (id int primary key, v int); insert into kept values (1, 1);
+         create index kept_bloom on kept using bloom (v); create index kept_v on kept (v);
+         create view pages as select count(*) from pg_buffercache; create view more_pages as select * from pages;
+         create function bystander() returns int language sql as 'select 1';",
+    )
+    .await;
+    let target = new.neon_shaped_target("app").await;
+    let scripts = Scripts::write(&old.superuser_url("app"), &target, &[]).await.with(postgres::SUPERUSER_PASSWORD, OWNER_PASSWORD);
+    let readme = scripts.text("README.md");
+    for words in [
+        "The extension bloom is left out: only a superuser",
+        "index public.kept_bloom",
+        "view public.pages, view public.more_pages",
+    ] {
+        assert!(readme.contains(words), "{words} is not in\n{readme}");
+    }
+    for step in ["parallel-1-dump.sh", "parallel-2-restore.sh"] {
+        scripts.run(step).await;
+    }
+    assert!(scripts.text("2-restore.sh").contains("--exit-on-error"), "nothing is left that may fail");
+    let there = "select string_agg(relname, ' ' order by relname) from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(new.query("app", there).await, "kept kept_pkey kept_v");
+    assert_eq!(new.query("app", "select bystander() + v from kept").await, "2");
 }

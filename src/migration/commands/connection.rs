@@ -229,12 +229,14 @@ mod tests {
 
     #[test]
     fn another_server_is_told_no_file_of_this_machine() {
-        let end =
-            end("host=db.example.com user=u dbname=d sslmode=verify-full sslrootcert=/root.pem target_session_attrs=read-write");
-        assert!(end.string().ends_with("sslmode=verify-full sslrootcert=/root.pem target_session_attrs=read-write"));
-        assert_eq!(end.string_for_server(), "host=db.example.com port=5432 user=u dbname=d sslmode=require");
-        let system = self::end("host=db.example.com user=u dbname=d sslmode=verify-full sslrootcert=system");
-        assert!(system.string_for_server().ends_with("sslmode=verify-full sslrootcert=system"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let root = file.path().to_str().unwrap();
+        let base = "host=db.example.com port=5432 user=u dbname=d sslmode";
+        let end = self::end(&format!("{base}=verify-full sslrootcert={root} target_session_attrs=read-write"));
+        assert_eq!(end.string(), format!("{base}=verify-full sslrootcert={root} target_session_attrs=read-write"));
+        assert_eq!(end.string_for_server(), format!("{base}=require"));
+        let system = self::end(&format!("{base}=verify-full sslrootcert=system"));
+        assert_eq!(system.string_for_server(), format!("{base}=verify-full sslrootcert=system"));
     }
 
     #[test]

@@ -56,16 +56,18 @@ pub struct OnSource {
     pub materialized: Vec<QualifiedName>,
 }
 
-/// A configuration table of an extension, whose rows a dump takes along.
+/// A configuration table of an extension, or a sequence, whose content a dump takes along.
 #[derive(Debug)]
 pub struct ConfigTable {
+    /// Whether it is a sequence.
+    pub is_sequence: bool,
     /// Its extension.
     pub extension: String,
     /// Its oid.
     pub oid: Oid,
     /// Its name.
     pub name: QualifiedName,
-    /// Whether it has rows that belong to the user.
+    /// Whether it has rows that belong to the user, or was used if it is a sequence.
     pub has_rows: bool,
 }
 
@@ -99,6 +101,8 @@ pub struct OnTarget {
     pub subscriptions: Vec<String>,
     /// Extensions that only a superuser may create here, and that are not there yet.
     pub untrusted: Vec<String>,
+    /// Extensions whose objects will belong to whoever creates them here.
+    pub user_level: Vec<String>,
     /// Whether the schema `public` belongs to the role.
     pub owns_public: bool,
     /// Whether the role is a member of `pg_create_subscription` or of Neon's role.
@@ -120,6 +124,8 @@ pub struct Dependent {
     pub words: String,
     /// It is an extension that is left out itself.
     pub is_extension: bool,
+    /// The archive has more about it that no oid tells: a comment, or what hangs on a table or a sequence.
+    pub has_more: bool,
 }
 
 const LISTS: &str = "
@@ -158,10 +164,11 @@ select (select count(*) from pg_subscription s join pg_database d on d.oid = s.s
        coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as encrypted";
 
 const CONFIG: &str = "
-select e.extname::text, c.oid, n.nspname::text, c.relname::text, e.extcondition[u.position] as condition
+select e.extname::text, c.oid, n.nspname::text, c.relname::text, e.extcondition[u.position] as condition,
+       c.relkind = 'S' as is_sequence
   from pg_extension e cross join lateral unnest(e.extconfig) with ordinality as u (oid, position)
   join pg_class c on c.oid = u.oid join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p') order by 2";
+ where c.relkind in ('r', 'p', 'S') order by 2";
 
 /// An identity is usable if updates and deletes can be told by it: Postgres takes no deferrable key (`RelationGetReplicaIndex`).
 const TABLES: &str = "
@@ -195,7 +202,9 @@ select 'role' as list, rolname::text as name from pg_roles
 union all select 'tablespace', spcname::text from pg_tablespace
 union all select 'subscription', subname::text from pg_subscription
 union all select distinct 'untrusted', v.name::text from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name
-  where e.installed_version is null and v.version = e.default_version and v.superuser and not v.trusted";
+  where e.installed_version is null and v.version = e.default_version and v.superuser and not v.trusted
+union all select distinct 'user level', v.name::text from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name
+  where e.installed_version is null and v.version = e.default_version and not v.superuser";
 
 const TARGET_SCALARS: &str = "
 select coalesce((select pg_has_role(nspowner, 'USAGE') from pg_namespace where nspname = 'public'), true) as owns_public,
@@ -251,6 +260,7 @@ pub async fn on_target(client: &Client) -> Result<OnTarget, Error> {
             tablespaces: named(&lists, "tablespace"),
             subscriptions: named(&lists, "subscription"),
             untrusted: named(&lists, "untrusted"),
+            user_level: named(&lists, "user level"),
             owns_public: is("owns_public")?,
             may_subscribe: is("may_subscribe")?,
             is_neon: is("is_neon")?,
@@ -303,7 +313,13 @@ pub async fn dependents(client: &Client, schemas: &[String], extensions: &[Strin
         let rows = client.query_typed(&query, &[]).await.map_err(failed)?;
         client.batch_execute("rollback").await.map_err(failed)?;
         let dependent = |row: &Row| {
-            Ok(Dependent { class: row.try_get(0)?, oid: row.try_get(1)?, words: row.try_get(2)?, is_extension: row.try_get(3)? })
+            Ok(Dependent {
+                class: row.try_get(0)?,
+                oid: row.try_get(1)?,
+                words: row.try_get(2)?,
+                is_extension: row.try_get(3)?,
+                has_more: row.try_get(4)?,
+            })
         };
         rows.iter().map(dependent).collect::<Result<Vec<_>, _>>().map_err(failed)
     };
@@ -336,7 +352,9 @@ dependent (classid, objid) as (
     left join pg_attrdef a on d.classid = 'pg_attrdef'::regclass and a.oid = d.objid
    where d.deptype in ('n', 'a', 'i', 'P', 'S'))
 select d.classid, d.objid, coalesce(pg_describe_object(d.classid, d.objid, 0), 'an object that is gone'),
-       d.classid = 'pg_extension'::regclass
+       d.classid = 'pg_extension'::regclass,
+       coalesce(c.relkind in ('r', 'p', 'S', 'f'), false)
+         or exists (select from pg_description x where x.classoid = d.classid and x.objoid = d.objid)
   from dependent d
   left join pg_type t on d.classid = 'pg_type'::regclass and t.oid = d.objid
   left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
@@ -372,13 +390,16 @@ fn read_scalars(row: &Row) -> Result<OnSource, tokio_postgres::Error> {
 /// The extension's own condition says which rows belong to the user; what may not be read counts as having some.
 async fn config(client: &Client, row: &Row) -> Result<ConfigTable, tokio_postgres::Error> {
     let name = QualifiedName::new(row.try_get::<_, String>(2)?, row.try_get::<_, String>(3)?);
-    let condition: Option<String> = row.try_get(4)?;
-    let query = format!("select exists (select from {name} {})", condition.unwrap_or_default());
+    let (condition, is_sequence): (Option<String>, bool) = (row.try_get(4)?, row.try_get(5)?);
+    let query = match is_sequence {
+        true => format!("select is_called from {name}"),
+        false => format!("select exists (select from {name} {})", condition.unwrap_or_default()),
+    };
     client.batch_execute("savepoint config").await?;
     let asked = client.query_typed(&query, &[]).await;
     client.batch_execute("rollback to config").await?;
     let has_rows = asked.ok().and_then(|rows| rows.first().and_then(|row| row.try_get(0).ok())).unwrap_or(true);
-    Ok(ConfigTable { extension: row.try_get(0)?, oid: row.try_get(1)?, name, has_rows })
+    Ok(ConfigTable { extension: row.try_get(0)?, oid: row.try_get(1)?, name, is_sequence, has_rows })
 }
 
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {

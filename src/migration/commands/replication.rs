@@ -82,12 +82,13 @@ impl Sorted {
             }
             sorted.rest.push((table.name.clone(), table.has_triggers));
         }
+        sorted.rest.extend(dump::config(basis).filter(|table| table.has_rows).map(|table| (table.name.clone(), false)));
         sorted
     }
 
     fn notes(&self, basis: &Basis<'_>) -> Vec<String> {
         let mut notes = Vec::new();
-        let end = "Its rows are copied at the end (live-7-rest), while nobody writes.";
+        let end = "The rows are copied at the end (live-7-rest), while nobody writes.";
         if !self.bare.is_empty() {
             let fixes: Vec<String> = self.bare.iter().map(|name| format!("alter table {name} replica identity full;")).collect();
             notes.push(format!(
@@ -141,6 +142,15 @@ fn needs(basis: &Basis<'_>) -> Vec<String> {
         notes.push(format!(
             "Logical replication: {} may not replicate. On the source, as an administrator:\n{grant}",
             human(role.as_str())
+        ));
+    }
+    if !can.create_in_database {
+        let source = &basis.facts.source;
+        notes.push(format!(
+            "Logical replication: {} may not create a publication. On the source, as the database's owner:\ngrant create on database {} to {};",
+            human(&source.role),
+            Ident::new(&source.database),
+            Ident::new(&source.role)
         ));
     }
     if basis.on_source.slots_free < 3 {
@@ -264,7 +274,7 @@ fn progress(names: &Names) -> Step {
 
 fn drain(names: &Names) -> Step {
     let expect = [
-        "Go on only when step 4 shows no table any more. Then stop everything that writes to the source, and run this. It takes the source's position and waits, for at \
+        "When step 4 shows no table any more, stop everything that writes to the source, and run this. It takes the source's position and waits, for at \
          most ten minutes, until the target has confirmed it: from then on the target has every row.",
     ];
     step(
@@ -281,7 +291,7 @@ fn sequences(basis: &Basis<'_>) -> Step {
     // The first format makes, for each sequence, a query; psql runs it (\gexec), and its result is the statement for the target.
     let read = "select pg_catalog.format('select pg_catalog.format(''select pg_catalog.setval(%%L, %%s, %%L);'', %L::text, last_value, is_called) from %I.%I',\n  \
                 pg_catalog.format('%I.%I', n.nspname, c.relname), n.nspname, c.relname)\n  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = \
-                c.relnamespace\n where c.relkind = 'S' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname not in (@out@)\n   and not exists (select from \
+                c.relnamespace\n where c.relkind = 'S' and c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname not in (@out@)\n   and not exists (select from \
                 pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass\n     and d.objid = c.oid and d.deptype = 'e')\n order by c.oid \
                 \\gexec";
     let mut reader = Tool::psql(Side::Source, read.replace("@out@", &out.join(", ")));

@@ -53,6 +53,10 @@ impl Style<'_> {
             lines.push(format!("export PATH={}:\"$PATH\"", self.shell.word(dir)));
         }
         lines.push("export PGCLIENTENCODING=UTF8".to_owned());
+        if plan.steps.iter().flat_map(|step| self.lines(plan, &step.actions)).any(|line| line.contains('!')) {
+            // At a prompt Bash looks for its history wherever a ! is, even in what is given to psql.
+            lines.push("[ -z \"${BASH_VERSION-}\" ] || set +H".to_owned());
+        }
         for end in [&plan.source, &plan.target] {
             lines.push(format!("{}={}", variable(end.side), self.shell.quoted(&end.string())));
         }
@@ -276,12 +280,19 @@ fn bash_call(plan: &Plan, tool: &Tool) -> String {
 /// How much of a command stands on its first line, and on each that follows; a program's name and connection come before.
 const LINE_WIDTH: usize = 44;
 
+/// Whether a line ends with a flag whose value comes next.
+fn takes_value(line: &str) -> bool {
+    ["-f", "-o", "-L", "-j", "-Z"]
+        .iter()
+        .any(|flag| line.strip_suffix(flag).is_some_and(|rest| rest.is_empty() || rest.ends_with(' ')))
+}
+
 /// Words of a command, with the shell's sign for a line that goes on where it gets long.
 fn folded(words: &[String], go_on: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + word.chars().count() < LINE_WIDTH => {
+            Some(line) if takes_value(line) || line.chars().count() + word.chars().count() < LINE_WIDTH => {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -336,22 +347,32 @@ fn powershell_tool(plan: &Plan, tool: &Tool) -> Vec<String> {
 
 const FENCE: &str = "select pg_catalog.pg_current_wal_insert_lsn()";
 
+/// Whether the slot has reached a position.
 fn reached(fence: &str, slot: &str) -> String {
     format!(
         "select coalesce(bool_and(confirmed_flush_lsn >= '{fence}'), false) from pg_catalog.pg_replication_slots where slot_name = '{slot}'"
     )
 }
 
+/// How many tables of a subscription are still being copied, or catching up by themselves: the slot says nothing about them.
+fn unready(slot: &str) -> String {
+    format!(
+        "select count(*) from pg_catalog.pg_subscription_rel r join pg_catalog.pg_subscription s on s.oid = r.srsubid where s.subname = '{slot}' and r.srsubstate <> 'r'"
+    )
+}
+
 fn bash_drain(slot: &str) -> Vec<String> {
-    let psql = "PGPASSWORD=\"$SOURCE_PASSWORD\" psql -XAtq -d \"$SOURCE\" -c";
+    let psql = |side: Side| format!("PGPASSWORD=\"${}\" psql -XAtq -d \"${}\" -c", password_variable(side), variable(side));
+    let (source, target) = (psql(Side::Source), psql(Side::Target));
     vec![
-        format!("fence=$({psql} '{FENCE}')"),
-        "drained=f".to_owned(),
+        format!("fence=$({source} '{FENCE}')"),
+        "state=".to_owned(),
         "for second in $(seq 600); do".to_owned(),
-        format!("  drained=$({psql} \"{}\")", reached("$fence", slot)),
-        "  if [ \"$drained\" = t ]; then break; fi; sleep 1".to_owned(),
+        format!("  state=$({source} \"{}\")", reached("$fence", slot)),
+        format!("  state=$state$({target} \"{}\")", unready(slot)),
+        "  if [ \"$state\" = t0 ]; then break; fi; sleep 1".to_owned(),
         "done".to_owned(),
-        "if [ \"$drained\" = t ]; then echo 'The target has everything.'; else echo 'The target has not caught up.' >&2; false; fi"
+        "if [ \"$state\" = t0 ]; then echo 'The target has everything.'; else echo 'The target has not caught up.' >&2; false; fi"
             .to_owned(),
     ]
 }
@@ -363,7 +384,9 @@ fn powershell_drain(slot: &str) -> Vec<String> {
         format!("$fence = psql -XAtq -c {}", shell.quoted(FENCE)),
         "$drained = $false".to_owned(),
         "foreach ($second in 1..600) {".to_owned(),
-        format!("  $drained = 't' -eq (psql -XAtq -c ({} -f $fence))", shell.quoted(&reached("{0}", slot))),
+        format!("  Use-Source; $state = psql -XAtq -c ({} -f $fence)", shell.quoted(&reached("{0}", slot))),
+        format!("  Use-Target; $unready = psql -XAtq -c {}", shell.quoted(&unready(slot))),
+        "  $drained = ($state -eq 't') -and ($unready -eq '0')".to_owned(),
         "  if ($drained) { break }; Start-Sleep -Seconds 1".to_owned(),
         "}".to_owned(),
         "if ($drained) { 'The target has everything.' } else { 'The target has not caught up.' }".to_owned(),
