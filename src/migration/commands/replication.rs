@@ -207,11 +207,12 @@ fn schema(basis: &Basis<'_>) -> Step {
         Flag::new("--schema-only", "takes definitions and no rows: the subscription copies those."),
     ];
     flags.extend(dump::dump_flags(basis));
+    flags.push(Flag::new("--no-publications", "keeps the publication itself from coming along."));
     let mut dump = Tool::new(Side::Source, "pg_dump", &[]);
     dump.args = flags.iter().map(|flag| flag.flag.clone()).chain(["-f".to_owned(), SCHEMA_FILES.archive.to_owned()]).collect();
     let (restore_flags, mut actions, mut expect) = dump::restore(basis, SCHEMA_FILES, Vec::new());
     actions.insert(0, Action::Tool(dump));
-    flags.extend(restore_flags);
+    flags.extend(restore_flags.into_iter().filter(|flag| flag.flag != "--no-publications"));
     expect.push(
         "Foreign keys and ordinary triggers may be there already: a subscription applies as a replica, for which they do not fire. Keys have to be: updates and \
          deletes find their rows by them."

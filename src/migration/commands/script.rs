@@ -152,15 +152,18 @@ impl Style<'_> {
 
     /// The plan as a folder of scripts.
     pub fn scripts(&self, plan: &Plan) -> Vec<Script> {
-        let mut scripts =
-            vec![Script { name: connections_file(self.shell), text: self.connections(plan).join("\n") + "\n", runnable: false }];
+        let mut scripts = vec![Script {
+            name: connections_file(self.shell),
+            text: self.head().to_owned() + &self.connections(plan).join("\n") + "\n",
+            runnable: false,
+        }];
         for step in &plan.steps {
             let lines = self.lines(plan, &step.actions);
             let comments = step.flags.iter().map(|flag| format!("{}: {}", flag.flag, flag.why)).chain(step.expect.iter().cloned());
-            let mut text = match self.shell {
-                Shell::Bash => "#!/usr/bin/env bash\n".to_owned(),
-                Shell::PowerShell => String::new(),
-            };
+            let mut text = self.head().to_owned();
+            if self.shell == Shell::Bash {
+                text.push_str("#!/usr/bin/env bash\n");
+            }
             text.push_str(&comment(&step.title));
             comments.for_each(|line| text.push_str(&comment(&line)));
             text.push_str(&match self.shell {
@@ -181,6 +184,11 @@ impl Style<'_> {
         }
         scripts.push(Script { name: "README.md".to_owned(), text: self.readme(plan), runnable: false });
         scripts
+    }
+
+    /// What a script begins with: PowerShell 5.1 takes a file for UTF-8 only if it has a byte order mark.
+    fn head(&self) -> &'static str {
+        if self.shell == Shell::PowerShell { "\u{feff}" } else { "" }
     }
 
     fn readme(&self, plan: &Plan) -> String {
@@ -469,6 +477,23 @@ mod tests {
         tool.options = Some("-c b=2");
         let lines = bash_tool(&plan(), &tool);
         assert_eq!(lines, [r#"PGPASSWORD="$SOURCE_PASSWORD" pg_restore -d "$SOURCE"' options='\''-c x=1 -c b=2'\''' x"#]);
+    }
+
+    #[test]
+    fn scripts_begin_as_their_shell_wants_it() {
+        let mut plan = plan();
+        plan.steps.push(crate::migration::commands::Step {
+            id: "1-step",
+            way: crate::migration::commands::Way::Before,
+            title: "A step\nrm -rf x".to_owned(),
+            flags: Vec::new(),
+            actions: vec![Action::Tool(Tool::psql(Side::Target, "select 'hey!';"))],
+            expect: Vec::new(),
+        });
+        let bash = style(Shell::Bash, false).scripts(&plan);
+        assert!(bash[1].text.starts_with("#!/usr/bin/env bash\n# A step\n# rm -rf x\nset -euo pipefail\n"), "{}", bash[1].text);
+        assert!(bash[0].text.contains("set +H"), "a ! is not to be taken for history");
+        assert!(style(Shell::PowerShell, false).scripts(&plan)[..2].iter().all(|script| script.text.starts_with('\u{feff}')));
     }
 
     #[test]
