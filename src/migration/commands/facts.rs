@@ -84,6 +84,8 @@ pub struct Table {
     pub unlogged: bool,
     /// The parts without a usable replica identity: itself, or partitions of it.
     pub without_identity: Vec<QualifiedName>,
+    /// The tables that hold its rows: itself, or its partitions, but no foreign ones.
+    pub leaves: Vec<QualifiedName>,
     /// Whether a partition of it is a foreign table.
     pub has_foreign: bool,
     /// Whether triggers of a user would fire when rows are put in.
@@ -186,7 +188,9 @@ select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is
        coalesce(bool_or(l.relkind = 'f'), false) as has_foreign,
        exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D') as has_triggers,
        coalesce(array_agg(l.nspname::text order by l.oid) filter (where not l.identified and l.relkind = 'r'), '{}') as bare_schemas,
-       coalesce(array_agg(l.relname::text order by l.oid) filter (where not l.identified and l.relkind = 'r'), '{}') as bare_names
+       coalesce(array_agg(l.relname::text order by l.oid) filter (where not l.identified and l.relkind = 'r'), '{}') as bare_names,
+       coalesce(array_agg(l.nspname::text order by l.oid) filter (where l.relkind = 'r'), '{}') as leaf_schemas,
+       coalesce(array_agg(l.relname::text order by l.oid) filter (where l.relkind = 'r'), '{}') as leaf_names
   from pg_class c join pg_namespace n on n.oid = c.relnamespace left join leaf l on l.root = c.oid
  where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't' and c.oid >= 16384
    and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'neon_migrate')
@@ -403,14 +407,17 @@ async fn config(client: &Client, row: &Row) -> Result<ConfigTable, tokio_postgre
 }
 
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
-    let schemas: Vec<String> = row.try_get("bare_schemas")?;
-    let names: Vec<String> = row.try_get("bare_names")?;
+    let names = |schemas: &str, names: &str| {
+        let (schemas, names): (Vec<String>, Vec<String>) = (row.try_get(schemas)?, row.try_get(names)?);
+        Ok(schemas.into_iter().zip(names).map(|(schema, name)| QualifiedName::new(schema, name)).collect::<Vec<_>>())
+    };
     Ok(Table {
         name: QualifiedName::new(row.try_get::<_, String>("schema")?, row.try_get::<_, String>("name")?),
         is_root: row.try_get("is_root")?,
         is_own: row.try_get("is_own")?,
         unlogged: row.try_get("unlogged")?,
-        without_identity: schemas.into_iter().zip(names).map(|(schema, name)| QualifiedName::new(schema, name)).collect(),
+        without_identity: names("bare_schemas", "bare_names")?,
+        leaves: names("leaf_schemas", "leaf_names")?,
         has_foreign: row.try_get("has_foreign")?,
         has_triggers: row.try_get("has_triggers")?,
     })

@@ -80,7 +80,8 @@ impl Sorted {
                 sorted.published.push((table.name.clone(), table.is_root));
                 continue;
             }
-            sorted.rest.push((table.name.clone(), table.has_triggers));
+            // A pattern for a partitioned table takes no rows: they are its partitions'.
+            sorted.rest.extend(table.leaves.iter().map(|leaf| (leaf.clone(), table.has_triggers)));
         }
         sorted.rest.extend(dump::config(basis).filter(|table| table.has_rows).map(|table| (table.name.clone(), false)));
         sorted
