@@ -402,3 +402,32 @@ async fn what_needs_an_extension_that_cannot_be_created_stays_behind_by_name() {
     assert_eq!(new.query("app", there).await, "kept kept_pkey kept_v");
     assert_eq!(new.query("app", "select bystander() + v from kept").await, "2");
 }
+
+/// A table that cannot be created is neither published nor copied, and its sequence is not set.
+#[tokio::test]
+async fn a_table_that_stays_behind_is_in_no_step() {
+    let (old, new) = tokio::join!(Cluster::start(18), Cluster::start(18));
+    old.create_database("app").await;
+    old.psql(
+        "app",
+        "create extension pg_freespacemap;
+         create table gone (id serial primary key, space int default pg_freespace('pg_class', 0));
+         create table kept (id serial primary key); insert into kept default values;",
+    )
+    .await;
+    let target = new.neon_shaped_target("app").await;
+    let scripts = Scripts::write(&old.superuser_url("app"), &target, &[]).await.with(postgres::SUPERUSER_PASSWORD, OWNER_PASSWORD);
+    assert!(scripts.text("README.md").contains("table public.gone"));
+    assert!(!scripts.text("live-1-publication.sh").contains("gone"));
+    assert!(
+        !scripts.text("2-restore.sh").contains("--exit-on-error")
+            && scripts.text("2-restore.sh").contains("Some errors are possible")
+    );
+    scripts.run("live-1-publication.sh").await;
+    scripts.try_run("live-2-schema.sh").await.unwrap_err();
+    for step in ["live-3-subscription.sh", "live-5-drain.sh", "live-6-sequences.sh", "live-8-turn-off.sh"] {
+        scripts.run(step).await;
+    }
+    assert_eq!(new.query("app", "select count(*), max(id), nextval('kept_id_seq') from kept").await, "1|1|2");
+    assert_eq!(new.query("app", "select to_regclass('gone') is null").await, "t");
+}

@@ -74,6 +74,8 @@ pub struct ConfigTable {
 /// A table that may be published, or not.
 #[derive(Debug, Clone)]
 pub struct Table {
+    /// Its oid.
+    pub oid: Oid,
     /// Its name.
     pub name: QualifiedName,
     /// Whether it is partitioned.
@@ -183,7 +185,7 @@ leaf as (
            when 'i' then exists (select from pg_index i where i.indrelid = p.oid and i.indisreplident and i.indisvalid and i.indimmediate)
            else exists (select from pg_index i where i.indrelid = p.oid and i.indisprimary and i.indisvalid and i.indimmediate) end as identified
     from part join pg_class p on p.oid = part.oid join pg_namespace n on n.oid = p.relnamespace)
-select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is_root, pg_has_role(c.relowner, 'USAGE') as is_own,
+select c.oid, n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is_root, pg_has_role(c.relowner, 'USAGE') as is_own,
        c.relpersistence = 'u' or coalesce(bool_or(l.relpersistence = 'u'), false) as unlogged,
        coalesce(bool_or(l.relkind = 'f'), false) as has_foreign,
        exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D') as has_triggers,
@@ -195,7 +197,7 @@ select n.nspname::text as schema, c.relname::text as name, c.relkind = 'p' as is
  where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't' and c.oid >= 16384
    and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'neon_migrate')
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
- group by c.oid, n.nspname order by 1, 2";
+ group by c.oid, n.nspname order by 2, 3";
 
 const MATERIALIZED: &str = "
 select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -412,6 +414,7 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         Ok(schemas.into_iter().zip(names).map(|(schema, name)| QualifiedName::new(schema, name)).collect::<Vec<_>>())
     };
     Ok(Table {
+        oid: row.try_get("oid")?,
         name: QualifiedName::new(row.try_get::<_, String>("schema")?, row.try_get::<_, String>("name")?),
         is_root: row.try_get("is_root")?,
         is_own: row.try_get("is_own")?,

@@ -19,7 +19,9 @@ use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use super::preflight::Facts;
 use super::provider::Provider;
+use super::schema::filter::class;
 use crate::pg::conninfo::Host;
+use crate::pg::types::Oid;
 
 /// Everything to print.
 #[derive(Debug)]
@@ -247,6 +249,11 @@ impl Basis<'_> {
     /// What depends on what is left out, but for the extensions themselves.
     fn hanging(&self) -> impl Iterator<Item = &Dependent> {
         self.dependents.iter().filter(|dependent| !dependent.is_extension)
+    }
+
+    /// Whether a table or sequence stays behind, because it needs what stays behind.
+    fn stays(&self, relation: Oid) -> bool {
+        self.dependents.iter().any(|dependent| dependent.class == class::RELATION && dependent.oid == relation)
     }
 
     fn target_has_role(&self, role: &str) -> bool {

@@ -9,6 +9,7 @@ use super::quote::{keyword_value, pattern};
 use super::{Action, Basis, Flag, Step, Tool, Way, some_of};
 use crate::migration::error::Side;
 use crate::migration::provider::Availability;
+use crate::migration::schema::filter::class;
 use crate::pg::names::{Ident, QualifiedName, human, literal};
 
 const SCHEMA_FILES: Files = Files { archive: "schema.bak", list: "schema.list" };
@@ -67,9 +68,8 @@ impl Sorted {
         let mut sorted =
             Sorted { published: Vec::new(), rest: Vec::new(), bare: Vec::new(), not_own: Vec::new(), unlogged: Vec::new() };
         let may_any = basis.facts.source.can.superuser;
-        for table in
-            basis.on_source.tables.iter().filter(|table| !basis.schemas.iter().any(|schema| table.name.schema.as_str() == schema))
-        {
+        let of_platform = |name: &QualifiedName| basis.schemas.iter().any(|schema| name.schema.as_str() == schema);
+        for table in basis.on_source.tables.iter().filter(|table| !of_platform(&table.name) && !basis.stays(table.oid)) {
             if !may_any && !table.is_own {
                 sorted.not_own.push(table.name.human());
             } else if table.unlogged || table.has_foreign {
@@ -294,9 +294,13 @@ fn sequences(basis: &Basis<'_>) -> Step {
     let read = "select pg_catalog.format('select pg_catalog.format(''select pg_catalog.setval(%%L, %%s, %%L);'', %L::text, last_value, is_called) from %I.%I',\n  \
                 pg_catalog.format('%I.%I', n.nspname, c.relname), n.nspname, c.relname)\n  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = \
                 c.relnamespace\n where c.relkind = 'S' and c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname not in (@out@)\n   and not exists (select from \
-                pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass\n     and d.objid = c.oid and d.deptype = 'e')\n order by c.oid \
-                \\gexec";
-    let mut reader = Tool::psql(Side::Source, read.replace("@out@", &out.join(", ")));
+                pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass\n     and d.objid = c.oid and d.deptype = 'e')@more@\n order by \
+                c.oid \\gexec";
+    let stay =
+        basis.dependents.iter().filter(|dependent| dependent.class == class::RELATION).map(|dependent| dependent.oid.to_string());
+    let stay: Vec<String> = stay.collect();
+    let more = if stay.is_empty() { String::new() } else { format!("\n   and c.oid not in ({})", stay.join(", ")) };
+    let mut reader = Tool::psql(Side::Source, read.replace("@out@", &out.join(", ")).replace("@more@", &more));
     reader.args.extend(["-Atq", "-o", "sequences.sql"].map(str::to_owned));
     let mut writer = Tool::new(Side::Target, "psql", &["-X", "-v", "ON_ERROR_STOP=1", "-q", "-1", "-f", "sequences.sql"]);
     writer.args.extend(["-o", "sequences.out"].map(str::to_owned));
