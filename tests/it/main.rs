@@ -11,6 +11,7 @@ mod checks_replication;
 mod checks_rights;
 mod checks_schema;
 mod choices;
+mod commands;
 mod connect;
 mod crash;
 mod faults;
