@@ -6,6 +6,8 @@ mod support;
 
 mod bad_input;
 mod bridge;
+mod check;
+mod check_report;
 mod checks_ends;
 mod checks_replication;
 mod checks_rights;
