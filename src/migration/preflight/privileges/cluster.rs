@@ -272,7 +272,7 @@ mod tests {
             Rows(vec![serde_json::json!({"kind": "relation", "name": "pg_shadow", "grantee": grantee, "privilege": "SELECT"})])
         };
         let mut known = Known::plain();
-        known.source.provider = Some("Amazon RDS".to_owned());
+        known.provider = crate::migration::provider::by_id("rds").unwrap_or_else(|| unreachable!("it is in the table"));
         let options = Options::check();
         let cx = Context { known: &known, options: &options };
         assert_eq!(granted_catalogs(&cx, Side::Source, &rows("rds_superuser"))?, []);
