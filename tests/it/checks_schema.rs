@@ -39,8 +39,8 @@ const FOR_SUPERUSERS: [Bad; 5] = [
            create type pair as (a int);
            create type other as (a int);
            create cast (pair as bit) with inout;
-           create cast (int8 as "char") without function"#,
-        &["cast bigint as \"char\" (without function)", "cast text as integer (public.by_text(text))"],
+           create cast (int8 as timestamptz) without function"#,
+        &["cast bigint as timestamp with time zone (without function)", "cast text as integer (public.by_text(text))"],
     )
     .in_words(),
     Bad::new(
