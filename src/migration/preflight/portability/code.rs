@@ -62,7 +62,7 @@ Such a function is created on the target without complaint, and fails when it is
 there on the target, a managed server has no programs to run, and an address in a dblink call still leads to the old database. \
 Read each, and change or drop what would fail.";
 
-/// Routines of user schemas that belong to no extension: `p`, in schema `n` and language `l`.
+/// Routines of user schemas that belong to no extension and are no part of a range type: `p`, in schema `n` and language `l`.
 macro_rules! routines {
     ($detail:literal, $where:literal) => {
         concat!(
@@ -74,7 +74,8 @@ select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else '
   from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
  where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and ",
             $where,
-            " and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+            " and not exists (select from pg_depend d
+                    where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
  order by 2, 3, 4"
         )
     };

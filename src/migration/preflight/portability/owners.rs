@@ -57,7 +57,7 @@ those that still need it.";
 
 const TARGET_ROLES: &str = "select r.rolname::text as name from pg_roles r order by r.rolname";
 
-/// Named without what every table brings along: its row type, its indexes, its sequences.
+/// Counted without what is only a part of another object: a table's row type and indexes, a range type's constructors, sequences.
 const OWNED: &str = "
 with owned as (
   select 'pg_class'::regclass as catalog, c.oid, c.relnamespace as namespace, c.relname::text as name, c.relowner as owner
@@ -68,7 +68,7 @@ with owned as (
   select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, t.typowner from pg_type t
    where t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
 ), part_of as (
-  select classid, objid from pg_depend where deptype = 'e'
+  select classid, objid from pg_depend where objsubid = 0 and deptype in ('e', 'i')
 ), user_schemas as (
   select n.oid, n.nspname::text as name, n.nspowner from pg_namespace n
    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'

@@ -45,7 +45,7 @@ const REPLICAS_ABOUT: &str = "which standbys the source has";
 
 const REPLICAS_TEXT: &str = "\
 Standbys that stream from the source by physical replication are counted (pg_stat_replication). Base backups and logical \
-replication are no standbys. Roles without pg_read_all_stats see that somebody replicates and not who.
+replication are no standbys; what archives WAL by streaming, such as pg_receivewal, looks like one and is named as well. Roles without pg_read_all_stats see that somebody replicates and not who.
 
 Read replicas are not part of a migration. Applications that read from them have addresses of their own that have to be changed at \
 the cutover, and the target needs as many replicas, or as large ones, to carry their load.";
@@ -53,14 +53,14 @@ the cutover, and the target needs as many replicas, or as large ones, to carry t
 /// Every role may see role, database and application of a session, and nothing else of sessions of others. Sessions like the one that
 /// asks are our own.
 const SESSIONS: &str = "
-select a.usename::text as name, coalesce(a.application_name, '') as application, count(*)::int8 as sessions
+select a.usename::text as name, a.application_name as application, count(*)::int8 as sessions
   from pg_stat_activity a
   cross join (select usename, application_name from pg_stat_activity where pid = pg_backend_pid()) me
  where a.datname = current_database() and a.usename is not null and coalesce(a.backend_type, 'client backend') = 'client backend'
    and a.pid <> pg_backend_pid() and (a.usename, a.application_name) is distinct from (me.usename, me.application_name)
    and a.usename not in ('cloud_admin', 'neon_superuser', 'rdsadmin', 'cloudsqladmin', 'azuresu', 'azure_pg_admin', 'supabase_admin')
- group by 1, 2
- order by a.usename, 2";
+ group by a.usename, a.application_name
+ order by a.usename, a.application_name";
 
 #[derive(Deserialize)]
 struct Sessions {
@@ -210,8 +210,8 @@ fn replicas(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
         let grant = fix_sql(words, &[format!("grant pg_read_all_stats to {};", cx.role(side))]);
         return Ok(vec![not_evaluated("I7", side, REPLICAS_ABOUT, reason, &grant)]);
     }
-    let sentence = format!("The source has {} that streams from it.", count(found.len(), "standby", "standbys"));
-    let sentence = if found.len() > 1 { sentence.replace("streams", "stream") } else { sentence };
+    let sentence =
+        format!("The source has {}.", count(found.len(), "standby that streams from it", "standbys that stream from it"));
     let why = "Standbys are not part of a migration, and what reads from them has to be pointed elsewhere at the cutover.";
     let fix = "If applications read from them, plan as many read replicas on the target, and change those addresses at the cutover as well.";
     let finding = Finding::new("I7", Severity::Note, side.name(), sentence, why);
