@@ -103,16 +103,22 @@ async fn code_that_works_no_more_is_found() {
             r#"create function "Re.ads"() returns text language plpgsql as 'begin return pg_read_file (''/etc/hosts''); end';
                create function runs() returns void language plpgsql as $$ begin copy (select 1) to program 'cat'; end $$;
                create function writes() returns void language plpgsql as $$ begin copy t (a, b) TO '/tmp/x'; end $$;
-               create function old() returns text language plpgsql as 'begin perform pg_current_xlog_location(); end';
                create function harmless() returns text language plpgsql as $$ begin return 'copy from me'; end $$"#,
             &[
                 "function public.\"Re.ads\"() (pg_read_file)",
-                "function public.old() (pg_current_xlog_location, gone since Postgres 10)",
-                "function public.runs() (copy (select 1) to program)",
-                "function public.writes() (copy t (a, b) TO '/)",
+                "function public.runs() (copy … to program)",
+                "function public.writes() (copy … TO '/)",
             ],
         )
         .in_words(),
+        Bad::new(
+            "G12",
+            Warning,
+            "create function old() returns text language plpgsql as 'begin perform PG_start_backup(''x''); perform datlastsysoid; end'",
+            &["function public.old() (PG_start_backup, gone since Postgres 15)"],
+        )
+        .in_words()
+        .on(&[14]),
         Bad::new(
             "G18",
             Warning,

@@ -67,16 +67,14 @@ with owned as (
   union all
   select 'pg_type'::regclass, t.oid, t.typnamespace, t.typname::text, t.typowner from pg_type t
    where t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
-), part_of as (
-  select classid, objid from pg_depend where objsubid = 0 and deptype in ('e', 'i')
 ), user_schemas as (
   select n.oid, n.nspname::text as name, n.nspowner from pg_namespace n
    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-     and not exists (select from part_of p where p.classid = 'pg_namespace'::regclass and p.objid = n.oid)
+     and not exists (select from pg_depend d where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
 )
 select n.name as schema, o.name, r.rolname::text as owner, r.rolsuper as superuser
   from owned o join user_schemas n on n.oid = o.namespace join pg_roles r on r.oid = o.owner
- where not exists (select from part_of p where p.classid = o.catalog and p.objid = o.oid)
+ where not exists (select from pg_depend d where d.classid = o.catalog and d.objid = o.oid and d.objsubid = 0 and d.deptype in ('e', 'i'))
 union all
 select n.name, '', r.rolname::text, r.rolsuper from user_schemas n join pg_roles r on r.oid = n.nspowner where n.name <> 'public'
  order by 3, 1, 2";
