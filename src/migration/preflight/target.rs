@@ -1,5 +1,7 @@
 //! Family I: the target's state.
 
+mod state;
+
 use super::Purpose;
 use super::answer::{Answers, undecodable};
 use super::check::{Check, Context, Look, Object, Side, count, not_evaluated};
@@ -12,13 +14,13 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
     if purpose == Purpose::Verify {
         return Vec::new();
     }
-    vec![
+    let mut checks = vec![
         Check {
             code: "I1",
             title: "An empty target",
             about: "whether the target is empty",
             grant: "",
-            explain: "The target is not empty. Extensions, what belongs to them, and a provider's own schemas do not count.",
+            explain: NOT_EMPTY_TEXT,
             look: Look::Both(not_empty),
         },
         Check {
@@ -26,11 +28,31 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "An earlier migration",
             about: "whether the target holds an earlier migration",
             grant: "",
-            explain: "The target holds an earlier migration that did not end.",
+            explain: EARLIER_TEXT,
             look: Look::Both(earlier),
         },
-    ]
+    ];
+    if purpose == Purpose::Check {
+        checks.extend(state::checks());
+    }
+    checks
 }
+
+const NOT_EMPTY_TEXT: &str = "\
+It is counted what the target database holds: tables, views, sequences, functions, types, schemas and large objects. Extensions, what \
+belongs to them, and a provider's own schemas do not count.
+
+Rows would get mixed up with those of the source, and a copy into used tables could not be proved. Use an empty database; or, if \
+everything in it may go, let the copy empty it with --replace-target.";
+
+const EARLIER_TEXT: &str = "\
+A migration keeps its records in the schema neon_migrate of the target, until it has ended. If there is such a schema, an earlier \
+migration did not end; it can be gone on with by its own command, or be begun anew with --replace-target, which removes everything \
+in the database.
+
+Publications, subscriptions, replication slots and replication origins whose names begin with neon_migrate are looked for as \
+well. If no migration is running any more they are left over. A slot keeps WAL until the disk is full, a subscription goes on \
+applying rows, and an origin makes a new migration believe that it has been further than it has.";
 
 /// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is
 /// counted (the type of a table, the sequence of an identity column, a partition), provider's schemas, default privileges, and our

@@ -1,0 +1,67 @@
+//! Family G: what of the schema a target may not take.
+//!
+//! Three kinds of things: what only a superuser may create, which matters where the target's role is none; what the copy does not
+//! carry, such as roles; and what works on the source and may not on a newer server or another machine.
+
+mod code;
+mod owners;
+mod types;
+
+use serde::Deserialize;
+
+use super::answer::Rows;
+use super::check::{Check, Context, Object, Side, qualified};
+use crate::pg::names::human_line;
+
+pub(super) fn checks() -> Vec<Check> {
+    let mut checks = Vec::new();
+    checks.extend(owners::checks());
+    checks.extend(code::checks());
+    checks.extend(types::checks());
+    checks
+}
+
+/// Whether the target refuses what only a superuser may create. Where no target is known, it is taken to be a managed one.
+fn refuses(cx: &Context<'_>) -> bool {
+    cx.of(Side::Target).is_none_or(|target| !target.can.superuser)
+}
+
+/// What happens to an object that a target refuses.
+const LEFT_OUT: &str = "Only a superuser may create such things, and the target's role is none (or no target was given). What a target \
+                        refuses is left out of the copy by name, together with what needs it; if a table needs it, the copy stops \
+                        before any row is moved.";
+
+/// A function, procedure or aggregate, with its arguments.
+#[derive(Debug, Deserialize)]
+struct Routine {
+    #[serde(flatten)]
+    object: Object,
+    /// The types of its arguments, quoted as they have to be in SQL.
+    args: String,
+}
+
+impl Routine {
+    /// For people: `function public.total(integer) (c)`.
+    fn label(&self) -> String {
+        let schema = self.object.schema.as_deref().unwrap_or_default();
+        let kind = self.object.kind.as_deref().unwrap_or("function");
+        let detail = self.object.detail.as_ref().map(|detail| format!(" ({})", human_line(detail)));
+        let name = qualified(schema, &self.object.name);
+        format!("{kind} {name}({}){}", human_line(&self.args), detail.unwrap_or_default())
+    }
+
+    /// For `alter …` and `drop …`.
+    fn sql(&self) -> String {
+        format!("routine {}({})", self.object.sql(), self.args)
+    }
+
+    /// Those of an answer that are part of the migration.
+    fn taken(cx: &Context<'_>, rows: &Rows) -> Result<Vec<Routine>, serde_json::Error> {
+        let mut routines: Vec<Routine> = rows.parse()?;
+        routines.retain(|routine| {
+            let object = &routine.object;
+            object.schema.as_ref().is_none_or(|schema| cx.takes(schema, &object.name))
+        });
+        Ok(routines)
+    }
+}
