@@ -10,6 +10,7 @@ mod checks_ends;
 mod checks_replication;
 mod checks_rights;
 mod checks_schema;
+mod checks_storage;
 mod choices;
 mod connect;
 mod crash;

@@ -1,7 +1,11 @@
 //! Family G: what of the schema a target may not take.
 
+mod constraints;
+
 use super::check::Check;
 
 pub(super) fn checks() -> Vec<Check> {
-    Vec::new()
+    let mut checks = Vec::new();
+    checks.extend(constraints::checks());
+    checks
 }
