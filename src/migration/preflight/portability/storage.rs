@@ -91,7 +91,7 @@ migration, or on the target before the cutover, than in the night in which it ha
 
 The statements make column and sequence bigint. That rewrites the table and all its indexes, and nobody can read or write it \
 meanwhile. Columns that refer to it by a foreign key should become bigint too, and views on the column have to be dropped first \
-and created again.";
+and created again. The type of a column by which a table is partitioned cannot be altered.";
 
 /// Relations outside the database's default tablespace have its number.
 const TABLESPACES: &str = "
@@ -319,10 +319,14 @@ with fills as (
      and not (s.relpersistence = 'u' and pg_is_in_recovery())
      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = s.oid and d.deptype = 'e')
    order by k.seqrelid, k.filled limit 2000
+), keys as (
+  select pg_partition_root(p.partrelid) as root, a.attname
+    from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = any (p.partattrs::int2[])
 )
 select k.nspname::text as schema, k.relname::text as name, tn.nspname::text as table_schema, t.relname::text as table_name,
        k.attname::text as column, case when k.atttypid in ('int2'::regtype, 'int4'::regtype) then format_type(k.atttypid, null) end
        as narrow, k.seqmax = 9223372036854775807 as endless, k.ends::int8 as ends, k.readable, k.total,
+       (k.filled, k.attname) in (select root, attname from keys) is true as partition_key,
        case when k.readable then pg_sequence_last_value(k.seqrelid) end as last
   from narrow k
   left join pg_class t on t.oid = k.filled
@@ -338,6 +342,8 @@ struct Numbers {
     column: Option<String>,
     /// The type of the column, if it holds less than bigint.
     narrow: Option<String>,
+    /// The tables are divided by the column, so that its type cannot be altered.
+    partition_key: bool,
     /// The sequence goes on to the end of bigint.
     endless: bool,
     ends: i64,
@@ -364,8 +370,16 @@ impl Numbers {
         }
     }
 
+    /// The column is too narrow, and no statement makes it wider.
+    fn is_stuck(&self) -> bool {
+        self.narrow.is_some() && self.partition_key
+    }
+
     fn widen(&self) -> Vec<String> {
         let mut sql = Vec::new();
+        if self.is_stuck() {
+            return sql;
+        }
         if let (Some(_), Some(schema), Some(table), Some(column)) =
             (&self.narrow, &self.table_schema, &self.table_name, &self.column)
         {
@@ -399,13 +413,26 @@ fn runs_out(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
         let sentence = format!("{} used up 75 % or more of its numbers.", count(full.len(), "key has", "keys have"));
         let why = "When they are used up, every insert fails. Widening a key rewrites its table, which is best done before or during \
                    the migration.";
-        let words = "Make columns and sequences bigint; this rewrites each table with its indexes, and nobody can read or write it \
-                     meanwhile, so do it in a maintenance window, or on the target before the cutover";
-        let sql: Vec<String> = full.iter().flat_map(|one| one.widen()).collect();
         let finding = Finding::new("G20", Severity::Warning, side.name(), sentence, why);
-        findings.push(finding.with_fix(fix_sql(words, &sql)).with_objects(full.iter().map(|one| one.label()).collect()));
+        findings.push(finding.with_fix(widened(&full)).with_objects(full.iter().map(|one| one.label()).collect()));
     }
     Ok(findings)
+}
+
+fn widened(full: &[&Numbers]) -> String {
+    let stuck = full.iter().filter(|one| one.is_stuck()).count();
+    let by_hand = format!(
+        "For {} by which tables are partitioned, make a new partitioned table with bigint and move the rows",
+        count(stuck, "column", "columns")
+    );
+    let words = "Make columns and sequences bigint; this rewrites each table with its indexes, and nobody can read or write it \
+                 meanwhile, so do it in a maintenance window, or on the target before the cutover";
+    let sql: Vec<String> = full.iter().flat_map(|one| one.widen()).collect();
+    match (stuck, sql.is_empty()) {
+        (0, _) => fix_sql(words, &sql),
+        (_, true) => format!("{by_hand}."),
+        (_, false) => fix_sql(&format!("{by_hand}. {words}"), &sql),
+    }
 }
 
 fn may_not_read(cx: &Context<'_>, side: Side, hidden: &[Numbers]) -> Finding {
@@ -416,4 +443,51 @@ fn may_not_read(cx: &Context<'_>, side: Side, hidden: &[Numbers]) -> Finding {
     let words = "Execute this on the source as the owner of the sequences or a superuser";
     not_evaluated("G20", side, RUNS_OUT_ABOUT, &reason, &fix_sql(words, &sql))
         .with_objects(hidden.iter().map(|one| format!("sequence {}", one.sequence.label())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::super::Options;
+    use super::super::super::facts::Known;
+    use super::*;
+
+    fn with<T>(evaluate: impl FnOnce(&Context<'_>) -> T) -> T {
+        let (known, options) = (Known::plain(), Options::check());
+        evaluate(&Context { known: &known, options: &options })
+    }
+
+    #[test]
+    fn many_relations_and_large_special_indexes_are_told() {
+        let of =
+            |relations: i64| with(|cx| many(cx, Side::Source, &Rows(vec![json!({"relations": relations})])).unwrap_or_default());
+        assert!(of(RELATIONS_MAX).is_empty());
+        assert_eq!(of(RELATIONS_MAX + 1)[0].sentence, "There are 50001 relations.");
+        let row = json!({"kind": "index", "schema": "app", "name": "Fo.und", "detail": "gin", "kb": 25_i64 << 20});
+        let found = with(|cx| indexes(cx, Side::Source, &Rows(vec![row])).unwrap_or_default());
+        assert_eq!(found[0].objects, ["index app.\"Fo.und\" (gin), 25 GB"]);
+    }
+
+    #[test]
+    fn lz4_matters_only_where_it_is_not_known() {
+        let columns = || Rows(vec![json!({"kind": "table", "schema": "app", "name": "T", "detail": "a, b"})]);
+        let of = |source: Rows, known: bool| with(|cx| lz4(cx, &source, &Rows(vec![json!({"known": known})])).unwrap_or_default());
+        assert!(of(columns(), true).is_empty());
+        assert!(of(Rows::default(), false).is_empty());
+        assert_eq!(of(columns(), false)[0].objects, ["table app.\"T\" (a, b)"]);
+    }
+
+    fn numbers(total: usize) -> Value {
+        json!({"schema": "app", "name": "s", "table_schema": null, "table_name": null, "column": null, "narrow": null,
+               "partition_key": false, "endless": false, "ends": 100, "readable": true, "total": total, "last": 74})
+    }
+
+    #[test]
+    fn sequences_that_were_not_read_are_not_passed() {
+        let of = |total| with(|cx| runs_out(cx, Side::Source, &Rows(vec![numbers(total)])).unwrap_or_default());
+        assert!(of(1).is_empty());
+        let found = of(2001);
+        assert!(found[0].is_not_evaluated() && found[0].sentence.contains("2000 were not read"), "{found:?}");
+    }
 }
