@@ -2,6 +2,7 @@
 
 mod clients;
 mod constraints;
+mod running_out;
 mod storage;
 
 use super::check::Check;
@@ -10,6 +11,7 @@ pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     checks.extend(storage::checks());
     checks.extend(constraints::checks());
+    checks.extend(running_out::checks());
     checks.extend(clients::checks());
     checks
 }
