@@ -76,7 +76,8 @@ async fn identities_are_found_and_mended() {
             r#"create table "Broken" (a int primary key);
                update pg_index set indisvalid = false where indexrelid = '"Broken_pkey"'::regclass"#,
             &["table public.\"Broken\" (\"Broken_pkey\" is not valid; no update or delete counted)"],
-        ),
+        )
+        .along_with(&["G15"]),
         Bad::new(
             "F2",
             Blocker,

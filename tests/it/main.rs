@@ -12,6 +12,7 @@ mod checks_ends;
 mod checks_replication;
 mod checks_rights;
 mod checks_schema;
+mod checks_storage;
 mod choices;
 mod commands;
 mod connect;

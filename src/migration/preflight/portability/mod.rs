@@ -3,8 +3,12 @@
 //! Three kinds of things: what only a superuser may create, which matters where the target's role is none; what the copy does not
 //! carry, such as roles; and what works on the source and may not on a newer server or another machine.
 
+mod clients;
 mod code;
+mod constraints;
 mod owners;
+mod running_out;
+mod storage;
 mod types;
 
 use serde::Deserialize;
@@ -18,6 +22,10 @@ pub(super) fn checks() -> Vec<Check> {
     checks.extend(owners::checks());
     checks.extend(code::checks());
     checks.extend(types::checks());
+    checks.extend(storage::checks());
+    checks.extend(constraints::checks());
+    checks.extend(running_out::checks());
+    checks.extend(clients::checks());
     checks
 }
 
