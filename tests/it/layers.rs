@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// Each room, and the rooms that it may use beside itself.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["migration", "engine", "pg", "demo"]),
+    ("cli", &["migration", "engine", "pg", "neon", "demo"]),
     ("demo", &["engine", "pg"]),
-    ("migration", &["engine", "pg"]),
+    ("migration", &["engine", "pg", "neon"]),
     ("engine", &["store"]),
+    ("neon", &[]),
     ("pg", &[]),
     ("store", &[]),
 ];
@@ -20,7 +21,8 @@ const NARROWER: &[(&str, &[&str])] = &[("cli/render", &["engine", "cli"]), ("cli
 const DOORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store/"]),
     ("postgres_protocol::", &["pg/"]),
-    ("tokio_rustls::", &["pg/"]),
+    ("tokio_rustls::", &["pg/", "neon/"]),
+    ("reqwest::", &["neon/"]),
     ("TcpStream::connect", &["pg/dial/"]),
     ("UnixStream::connect", &["pg/dial/"]),
     ("Command::new", &["pg/tools.rs", "migration/schema/archive.rs", "cli/argv.rs"]),
