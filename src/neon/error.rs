@@ -3,6 +3,9 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+/// What the creation of a project is called.
+pub(super) const CREATING: &str = "creating the project";
+
 /// Why a call, or what follows from it, failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -148,6 +151,11 @@ impl ApiError {
             ApiError::Lost { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether a project may have been created, and nobody knows.
+    pub fn may_have_created(&self) -> bool {
+        matches!(self, ApiError::Lost { doing, .. } if *doing == CREATING)
     }
 
     /// How long Neon asks to wait.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{Call, Client};
-use super::error::{ApiError, Way};
+use super::error::{ApiError, CREATING, Way};
 use super::types::{Created, NewProject, Operation, Project, ProjectUpdate};
 
 /// As many projects as the API gives at once.
@@ -24,8 +24,6 @@ const PAGES_MAX: usize = 25;
 const LOOKS: u32 = 4;
 /// How often a creation is sent at most when its answer is lost, and when the API has no capacity.
 const CREATIONS: (u32, u32) = (2, 4);
-
-const CREATING: &str = "creating the project";
 
 /// A project that was created.
 #[derive(Debug)]
