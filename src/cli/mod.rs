@@ -3,9 +3,11 @@
 pub mod args;
 pub mod argv;
 pub mod copy;
+pub mod create_project;
 pub mod demo;
 pub mod exit;
 mod log;
+mod prompt;
 pub mod render;
 pub mod status;
 pub mod verify;
@@ -77,6 +79,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
     log::start(cli.talk.verbose);
     match cli.command {
         Command::Copy(args) => copy::run(*args, &cli.talk).await,
+        Command::CreateProject(args) => create_project::run(*args, &cli.talk).await,
         Command::Verify(args) => verify::run(args, &cli.talk).await,
         Command::Status(args) => status::run(&args, &cli.talk),
         Command::Demo(command) => demo::run(&command, cli.talk.quiet).await,

@@ -97,6 +97,8 @@ pub struct Order<'a> {
 pub enum Told<'a> {
     /// A sentence that deserves attention.
     Notice(String),
+    /// Neon has created it, and makes it ready by so many operations.
+    Created(&'a SavedProject, usize),
     /// A state of an operation that is new.
     Operation(&'a Operation),
 }
@@ -136,7 +138,7 @@ pub async fn create(order: &Order<'_>, tell: Tell<'_>) -> Result<Provisioned, Re
     projects::save(&folder, &saved)?;
     let known = format!("{} of {}", saved.id, folder.display());
     let after = |report: Report| report::after_creation(report, &known);
-    let uri = order.finish(&made, &request, tell).await.map_err(|error| after(report::of(&error)))?;
+    let uri = order.finish(&made, &saved, tell).await.map_err(|error| after(report::of(&error)))?;
     saved.ready(&uri).map_err(after)?;
     projects::save(&folder, &saved).map_err(after)?;
     let connection_file =
@@ -164,18 +166,16 @@ impl Order<'_> {
     }
 
     /// Waits for the operations, and gives the connection string.
-    async fn finish(&self, made: &Made, request: &NewProject, tell: Tell<'_>) -> Result<ConnectionUri, ApiError> {
+    async fn finish(&self, made: &Made, saved: &SavedProject, tell: Tell<'_>) -> Result<ConnectionUri, ApiError> {
         let operations = match &made.answer {
             Some(answer) => answer.operations.clone(),
             None => self.client.operations(&made.project.id).await?,
         };
+        tell(Told::Created(saved, operations.len()));
         self.client.wait_for(operations, &mut |operation| tell(Told::Operation(operation))).await?;
         match made.answer.as_ref().and_then(|answer| answer.connection_uris.first()) {
             Some(connection) => Ok(connection.connection_uri.clone()),
-            None => {
-                let branch = &request.branch;
-                self.client.connection_uri(&made.project.id, &branch.database_name, &branch.role_name).await
-            }
+            None => self.client.connection_uri(&saved.id, &saved.database, &saved.role).await,
         }
     }
 }

@@ -137,7 +137,7 @@ fn advice(refusal: &Refusal) -> (&'static str, String, String) {
         (500.., _) => plain(
             "neon-down",
             format!("Neon's API failed while {doing}, and went on failing."),
-            "See https://neonstatus.com, wait a little, then run the same command again.",
+            "Look at Neon's status page, wait a little, then run the same command again.",
         ),
         (400..500, _) if words.contains("org_id") || words.contains("organization") => plain(
             "neon-org-needed",

@@ -75,8 +75,10 @@ fn check(range: Range) -> Result<(), Report> {
 
 /// A size for people.
 pub(super) fn human(bytes: u64) -> String {
-    let (unit, name) =
-        [(1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB")].into_iter().find(|(unit, _)| bytes >= *unit).unwrap_or((1 << 10, "kB"));
+    let (unit, name) = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")]
+        .into_iter()
+        .find(|(unit, _)| bytes >= *unit)
+        .unwrap_or((1 << 10, "KiB"));
     format!("{:.1} {name}", bytes as f64 / unit as f64)
 }
 
@@ -140,6 +142,6 @@ mod tests {
 
     #[test]
     fn sizes_are_short() {
-        assert_eq!([0, 5 << 20, 42 << 30, 3 << 40].map(human), ["0.0 kB", "5.0 MB", "42.0 GB", "3.0 TB"]);
+        assert_eq!([0, 5 << 20, 42 << 30, 3 << 40].map(human), ["0.0 KiB", "5.0 MiB", "42.0 GiB", "3.0 TiB"]);
     }
 }
