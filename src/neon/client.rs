@@ -22,7 +22,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{ApiError, Refusal};
+use super::error::{ApiError, Refusal, Way};
 use super::pace::{Attempts, Pace};
 
 /// Where the API is, unless somebody says otherwise.
@@ -87,7 +87,8 @@ impl<'a> Call<'a> {
 
     fn may_be_repeated(&self, error: &ApiError) -> bool {
         match error {
-            ApiError::Unreachable { .. } => true,
+            // A certificate that is not trusted will not be in a moment either.
+            ApiError::Unreachable { way, .. } => *way != Way::Tls,
             _ if self.looks => error.is_refused_for_now() && !error.is_uncertain(),
             _ if self.only_reads() => error.is_refused_for_now() || error.is_uncertain(),
             _ => error.is_refused_for_now(),
@@ -381,8 +382,7 @@ mod tests {
 
     #[test]
     fn a_lost_answer_is_repeated_only_for_what_reads() {
-        let lost =
-            ApiError::Lost { doing: "x", way: super::super::error::Way::Network, detail: String::new(), request_id: String::new() };
+        let lost = ApiError::Lost { doing: "x", way: Way::Network, detail: String::new(), request_id: String::new() };
         let refused = |status| {
             let refusal = Refusal {
                 doing: "x",

@@ -176,9 +176,7 @@ impl ApiError {
 fn way(error: &reqwest::Error) -> Way {
     let mut cause = error.source();
     while let Some(this) = cause {
-        if let Some(io) = this.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
-        {
+        if this.downcast_ref::<std::io::Error>().is_some_and(holds_tls) {
             return Way::Tls;
         }
         if this.to_string().contains("dns error") {
@@ -187,6 +185,13 @@ fn way(error: &reqwest::Error) -> Way {
         cause = this.source();
     }
     if error.is_timeout() { Way::Timeout } else { Way::Network }
+}
+
+/// An input error does not name the error that it holds as its source, and may hold another of its kind.
+fn holds_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<tokio_rustls::rustls::Error>() || inner.downcast_ref::<std::io::Error>().is_some_and(holds_tls)
+    })
 }
 
 /// The last of the chain of causes says what happened; those before it say that something did.

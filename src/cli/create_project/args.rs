@@ -53,7 +53,7 @@ pub struct CreateProjectArgs {
     pub values: Values,
 
     /// Where the API is
-    #[arg(long, value_name = "URL", env = "NEON_API_URL", default_value = DEFAULT_URL, help_heading = "Neon")]
+    #[arg(long, value_name = "URL", env = "NEON_API_URL", hide_env_values = true, default_value = DEFAULT_URL, help_heading = "Neon")]
     pub api_url: String,
 
     /// The organization that the project is to belong to: its id or its name [default: the only one]

@@ -162,7 +162,7 @@ fn summary(ready: &Ready<'_>, width: usize) -> Vec<Line> {
     ];
     let password = match &ready.made.connection_file {
         Some(path) => format!("The connection string with its password is in {}, readable for you alone.", path.display()),
-        None => "The password was not kept: Neon's console shows it beside the connection string. The line in ~/.pgpass gives it to every command."
+        None => "The password was not kept. Neon's console shows it beside the connection string; put it in the place of PASSWORD below."
             .to_owned(),
     };
     lines.extend(labelled((Paint::Plain, ""), &password, width));

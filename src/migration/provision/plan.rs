@@ -138,7 +138,7 @@ pub fn make(basis: &Basis<'_>) -> Result<Plan, Report> {
         item("role", human(&role_name), why_role),
         item("compute", format!("{} to {} compute units", range.min, range.max), why_size(basis)),
         item("suspend", suspend_text(suspend), why_suspend(wishes, suspend)),
-        item("history", format!("{history} s"), why_history(wishes)),
+        item("history", time_text(history), why_history(wishes)),
     ];
     if let Some(org) = basis.org {
         items.insert(1, item("organization", with_name(&org.id, Some(&org.name)), String::new()));
@@ -299,8 +299,18 @@ fn suspend_text(suspend: Option<i64>) -> String {
     match suspend {
         None => "as the account's plan has it".to_owned(),
         Some(NEVER) => "never".to_owned(),
-        Some(0) => "after Neon's default of 300 s without work".to_owned(),
-        Some(seconds) => format!("after {seconds} s without work"),
+        Some(0) => "after Neon's default of 5 minutes without work".to_owned(),
+        Some(seconds) => format!("after {} without work", time_text(seconds.unsigned_abs())),
+    }
+}
+
+fn time_text(seconds: u64) -> String {
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let whole = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    match whole {
+        None => "none".to_owned(),
+        Some((unit, name)) if seconds == unit => format!("1 {name}"),
+        Some((unit, name)) => format!("{} {name}s", seconds / unit),
     }
 }
 
@@ -308,7 +318,7 @@ fn why_suspend(wishes: &Wishes, suspend: Option<i64>) -> String {
     match (wishes.suspend_timeout, suspend) {
         (None, None) => "The free plan does not let it be changed.".to_owned(),
         (None, _) => {
-            "A suspended compute would break a load that pauses. It costs while it is idle: change it back afterwards.".to_owned()
+            "A compute that is suspended drops its connections, which interrupts a load. It costs while it is idle: change it back afterwards.".to_owned()
         }
         _ => String::new(),
     }
@@ -323,7 +333,7 @@ fn why_history(wishes: &Wishes) -> String {
 
 fn with_name(id: &str, name: Option<&str>) -> String {
     match name {
-        Some(name) if !name.is_empty() => format!("{id} ({})", human_text(name)),
+        Some(name) if !name.is_empty() => format!("{id}, {}", human_text(name)),
         _ => id.to_owned(),
     }
 }
@@ -447,6 +457,14 @@ mod tests {
         ] {
             assert_eq!(wrong.check().unwrap_err().code, "neon-setting", "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn times_are_in_their_largest_whole_unit() {
+        assert_eq!(
+            [0, 1, 90, 3600, 21_600, 604_800].map(time_text),
+            ["none", "1 second", "90 seconds", "1 hour", "6 hours", "7 days"]
+        );
     }
 
     #[test]

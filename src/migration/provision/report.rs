@@ -88,8 +88,8 @@ fn unreachable(doing: &str, way: Way, detail: &str) -> Report {
 
 fn refused(refusal: &Refusal) -> Report {
     let (code, message, fix) = advice(refusal);
-    let code_said = if refusal.code.is_empty() { String::new() } else { format!(", {}", human_line(&refusal.code)) };
-    let answer = format!("Neon answered (status {}{code_said}): {}", refusal.status, sentence(&refusal.message));
+    let code_said = if refusal.code.is_empty() { String::new() } else { format!(" and the code {}", human_line(&refusal.code)) };
+    let answer = format!("Neon answered with status {}{code_said}: {}", refusal.status, quoted(&refusal.message));
     Report::new(code, Exit::NeonApi, message).with_cause(answer).with_cause(id(&refusal.request_id)).with_fix(fix)
 }
 
@@ -113,7 +113,7 @@ fn advice(refusal: &Refusal) -> (&'static str, String, String) {
         (_, code) if code.contains("_EXCEEDED") => quota(doing),
         (403, _) => plain(
             "neon-not-allowed",
-            format!("The API key is not allowed what is needed for {doing}."),
+            format!("The API key may not be used for {doing}."),
             "A key that belongs to one project cannot create others. Use a personal key, or an organization's, of somebody who may create projects there.",
         ),
         (404, _) => plain(
@@ -168,10 +168,15 @@ fn id(request_id: &str) -> String {
 }
 
 fn said(words: &str) -> String {
-    format!("Neon says: {}", sentence(words))
+    format!("Neon says: {}", quoted(words))
 }
 
-/// Words of others as a sentence, on one line.
+/// Words of others as they are, on one line.
+fn quoted(words: &str) -> String {
+    format!("\"{}\".", human_line(words.trim()).trim_end_matches('.'))
+}
+
+/// Words of the system as a sentence, on one line.
 fn sentence(words: &str) -> String {
     let line = human_line(words.trim());
     let end = if line.ends_with(['.', '!', '?']) { "" } else { "." };
@@ -214,13 +219,13 @@ mod tests {
             let report = refusal(status, code, message);
             assert_eq!((report.code.as_str(), report.exit), (expected, Exit::NeonApi), "{status} {code}");
             assert!(report.causes.iter().any(|cause| cause.contains("req-1")), "{report:?}");
-            assert!(report.causes[0].to_lowercase().contains(message), "{report:?}");
+            assert!(report.causes[0].contains(message), "{report:?}");
         }
     }
 
     #[test]
     fn words_of_others_stay_on_their_line() {
         let report = refusal(400, "", "two\nlines\u{1b}[31m");
-        assert_eq!(report.causes[0], "Neon answered (status 400): Two\\nlines\\u{1b}[31m.");
+        assert_eq!(report.causes[0], "Neon answered with status 400: \"two\\nlines\\u{1b}[31m\".");
     }
 }
