@@ -15,10 +15,32 @@ use neon_migrate::neon::types::{EndpointSettings, KeyKind, NewBranch, NewProject
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+/// Reads the document, forbids in the bodies of requests what it does not name, and writes it as JSON: by itself it lets any field pass, so that
+/// a slip in a field's name would go unnoticed.
+const STRICT: &str = r"
+const [modules, from, to] = process.argv.slice(1);
+const document = require(modules + '/js-yaml').load(require('fs').readFileSync(from, 'utf8'));
+const seen = new Set();
+function close(schema) {
+    if (schema.$ref) schema = document.components.schemas[schema.$ref.split('/').pop()];
+    if (seen.has(schema)) return;
+    seen.add(schema);
+    if (schema.allOf) return;
+    if (schema.properties && schema.additionalProperties === undefined) schema.additionalProperties = false;
+    for (const inner of Object.values(schema.properties || {})) close(inner);
+    if (schema.items) close(schema.items);
+}
+for (const path of Object.values(document.paths))
+    for (const call of Object.values(path))
+        if (call.requestBody && call.requestBody.content) close(call.requestBody.content['application/json']?.schema || {});
+require('fs').writeFileSync(to, JSON.stringify(document));
+";
+
 /// The mock as a child, killed when it is dropped.
 struct Mock {
     child: Child,
     url: String,
+    _strict: tempfile::TempDir,
 }
 
 impl Mock {
@@ -26,10 +48,14 @@ impl Mock {
         let modules = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".cache/neon-api/node_modules");
         let document = modules.join("@neondatabase/api-client/public-v2-for-users.gen.yaml");
         assert!(document.exists(), "the document of Neon's API is missing: run scripts/fetch-neon-api");
+        let strict = tempfile::tempdir().unwrap();
+        let closed = strict.path().join("neon.json");
+        let made = Command::new("node").args(["-e", STRICT]).args([&modules, &document, &closed]).status().unwrap();
+        assert!(made.success(), "the document could not be made strict");
         let mut child = Command::new("node")
             .arg(modules.join("@stoplight/prism-cli/dist/index.js"))
             .args(["mock", "--errors", "--host", "127.0.0.1", "--port", "0"])
-            .arg(document)
+            .arg(closed)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -46,12 +72,28 @@ impl Mock {
             }
         });
         let url = told.recv_timeout(Duration::from_secs(60)).expect("the mock says where it listens");
-        Mock { child, url }
+        Mock { child, url, _strict: strict }
     }
 
     fn client(&self) -> Client {
         let pace = Pace { attempts_max: 1, ..Pace::default() };
         Client::new(&self.url, SecretString::from("key"), pace, CancellationToken::new()).unwrap()
+    }
+}
+
+impl Mock {
+    /// The mock's answer to a creation with a field that the document does not have.
+    async fn status_of_a_misspelt_creation(&self) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = self.url.trim_start_matches("http://");
+        let body = r#"{"project":{"name":"shop","region":"aws-us-east-2"}}"#;
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head =
+            "POST /projects HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-type: application/json\r\nconnection: close";
+        stream.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
     }
 }
 
@@ -128,4 +170,5 @@ async fn every_call_fits_neons_own_document() {
     assert_eq!(status(client.project("NO SUCH FORM").await.unwrap_err()), Some(422));
     let too_old = NewProject { pg_version: 9, ..new_project() };
     assert_eq!(status(client.create_project(&too_old).await.unwrap_err()), Some(422));
+    assert_eq!(mock.status_of_a_misspelt_creation().await, "422");
 }

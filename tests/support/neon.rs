@@ -279,6 +279,11 @@ impl State {
 
     /// One project in a page; as with the real one, the last page has a cursor, too, and what it leads to is empty.
     fn list(&mut self, query: &str) -> Answer {
+        // The names that Neon's document has.
+        let known = ["limit", "search", "org_id", "cursor"];
+        if let Some(name) = query.split(['&', '=']).step_by(2).find(|name| !known.contains(name)) {
+            return refusal(400, "", &format!("there is no parameter {name}"));
+        }
         let cursor = query.split('&').find_map(|pair| pair.strip_prefix("cursor="));
         if cursor.is_none() {
             match self.late.take() {
