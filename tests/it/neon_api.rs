@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
+use neon_migrate::pg::conninfo::{Conninfo, Environment};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::support::child::{Outcome, Run};
@@ -112,7 +114,7 @@ async fn a_script_gets_one_project_and_every_line_is_json() {
             "autoscaling_limit_min_cu": 0.5, "autoscaling_limit_max_cu": 1.0, "suspend_timeout_seconds": -1
         },
     });
-    assert_eq!(house.neon.creations(), [expected.clone()]);
+    assert_eq!(house.neon.creations(), std::slice::from_ref(&expected));
     let events = events(&outcome);
     assert_eq!(event(&events, "project_planned")["request"], expected);
     let operations: Vec<_> = events
@@ -262,6 +264,51 @@ async fn the_password_is_kept_or_shown_only_on_request() {
     let house = House::new().await;
     let outcome = house.command(&["--yes", "--show-password"]).finish(LIMIT).await.expect_code(0);
     assert!(outcome.stdout.contains(&uri) && !outcome.stderr.contains(PASSWORD), "{outcome:?}");
+}
+
+/// The commands that a run shows, for a POSIX shell.
+fn commands(outcome: &Outcome, beginnings: &[&str]) -> Vec<String> {
+    let lines = outcome.stdout.lines().filter_map(|line| line.strip_prefix("  "));
+    lines.filter(|line| beginnings.iter().any(|beginning| line.starts_with(beginning))).map(str::to_owned).collect()
+}
+
+fn shell(script: &str, home: &Path) -> String {
+    let path = format!("{}:{}", home.display(), std::env::var("PATH").unwrap());
+    let done =
+        Command::new("sh").args(["-ec", script]).env("HOME", home).env("PATH", path).env("NEON_API_KEY", KEY).output().unwrap();
+    assert!(done.status.success(), "{script}\n{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_lines_to_paste_work_with_names_of_any_kind() {
+    for (more, password) in [(vec![], "PASSWORD"), (vec!["--keep-password"], PASSWORD)] {
+        let house = House::new().await;
+        let (database, role) = ("Odd 'shop': \"x\" é", r"App\owner: 'y'");
+        let home = house.home.path();
+        let state = home.join("it's mine");
+        let words =
+            ["create-project", "--yes", "--api-url", &house.neon.url, "--database", database, "--role", role, "--state-dir"];
+        let run = Run::new(words.into_iter().chain([state.to_str().unwrap()]).chain(more)).env("NEON_API_KEY", KEY);
+        let outcome = run.env("NEON_MIGRATE_API_PACE", PACE).finish(LIMIT).await.expect_code(0);
+
+        let lines = commands(&outcome, &["(umask", "export NEON_MIGRATE_TARGET"]).join("\n");
+        let target = shell(&format!("{lines}\nprintf '%s' \"$NEON_MIGRATE_TARGET\""), home);
+        let environment = Environment { home: Some(home.to_owned()), user: Some("me".to_owned()), ..Environment::default() };
+        let info = Conninfo::parse(&target, &environment).unwrap();
+        assert_eq!((info.database(), info.user()), (database, role));
+        assert_eq!(info.password(&info.endpoints()[0]).unwrap().expose_secret(), password);
+        assert!(info.is_pooled_hint().is_none());
+
+        // The key goes to curl where nobody sees it.
+        let curl = home.join("curl");
+        std::fs::write(&curl, "#!/bin/sh\nfor word; do printf '%s\\n' \"$word\"; done; cat >> \"$HOME/stdin\"\n").unwrap();
+        std::fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let words = shell(&commands(&outcome, &["printf"]).join("\n"), home);
+        assert!(words.contains("{\"endpoint\":{\"suspend_timeout_seconds\":0}}") && !words.contains(KEY), "{words}");
+        let header = format!("header = \"Authorization: Bearer {KEY}\"\n");
+        assert_eq!(std::fs::read_to_string(home.join("stdin")).unwrap(), header.repeat(2));
+    }
 }
 
 #[tokio::test]

@@ -135,9 +135,9 @@ pub async fn create(order: &Order<'_>, tell: Tell<'_>) -> Result<Provisioned, Re
         )));
     }
     let mut saved = SavedProject::new(&made.project, &request, order.plan.source.clone());
-    projects::save(&folder, &saved)?;
-    let known = format!("{} of {}", saved.id, folder.display());
+    let known = saved.id.clone();
     let after = |report: Report| report::after_creation(report, &known);
+    projects::save(&folder, &saved).map_err(after)?;
     let uri = order.finish(&made, &saved, tell).await.map_err(|error| after(report::of(&error)))?;
     saved.ready(&uri).map_err(after)?;
     projects::save(&folder, &saved).map_err(after)?;

@@ -63,12 +63,12 @@ pub fn of(error: &ApiError) -> Report {
 }
 
 /// Adds that the project is there all the same.
-pub(super) fn after_creation(mut report: Report, known: &str) -> Report {
+pub(super) fn after_creation(mut report: Report, project: &str) -> Report {
     if report.exit == Exit::Interrupted {
         report.message = "Stopped on request; the project was created, and Neon goes on making it ready.".to_owned();
         report.fix = Some("Its connection string is in Neon's console. A second run would create a second project.".to_owned());
     }
-    report.with_cause(format!("The project was created before that, and costs what it costs: {known}."))
+    report.with_cause(format!("The project {} was created before that, and is in the account.", human_line(project)))
 }
 
 fn unreachable(doing: &str, way: Way, detail: &str) -> Report {
