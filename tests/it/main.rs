@@ -24,6 +24,8 @@ mod house;
 mod inventory;
 mod layers;
 mod matrix;
+mod neon_api;
+mod neon_contract;
 mod odd;
 mod preflight;
 mod providers;

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod fixtures;
 pub mod ground;
 pub mod migrate;
+pub mod neon;
 pub mod poll;
 pub mod pooler;
 pub mod postgres;
