@@ -1,16 +1,13 @@
 //! `neon-migrate create-project` against a small Neon that loses answers, refuses, locks and fails.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
 use neon_migrate::pg::conninfo::{Conninfo, Environment};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -18,6 +15,7 @@ use crate::support::child::{Outcome, Run};
 use crate::support::cluster::Cluster;
 use crate::support::neon::{FakeNeon, Fault, KEY, PASSWORD};
 use crate::support::poll;
+use crate::support::terminal::Terminal;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Pauses, the limit of a call and that of operations, in milliseconds.
@@ -527,44 +525,6 @@ async fn stranger() -> u16 {
     port
 }
 
-/// A terminal with a process on it.
-struct Terminal {
-    master: File,
-    shown: Arc<Mutex<String>>,
-}
-
-impl Terminal {
-    /// Starts a command whose input and errors are on a terminal; its output is a pipe.
-    fn start(command: &mut Command) -> (Terminal, std::process::Child) {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let path = ptsname(&master, Vec::new()).unwrap();
-        let slave = || File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
-        let child = command.stdin(slave()).stderr(slave()).stdout(Stdio::piped()).spawn().unwrap();
-        let shown = Arc::new(Mutex::new(String::new()));
-        let (mut reader, told) = (File::from(master.try_clone().unwrap()), shown.clone());
-        std::thread::spawn(move || {
-            let mut buffer = [0; 1024];
-            while let Ok(read @ 1..) = reader.read(&mut buffer) {
-                told.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
-            }
-        });
-        (Terminal { master: File::from(master), shown }, child)
-    }
-
-    fn shown(&self) -> String {
-        self.shown.lock().unwrap().clone()
-    }
-
-    /// Waits for a question, and types an answer.
-    async fn answer(&mut self, question: &str, answer: &str) {
-        let what = format!("the terminal shows {question:?}");
-        poll::until_true(Duration::from_secs(20), &what, async || self.shown().contains(question)).await;
-        self.master.write_all(format!("{answer}\n").as_bytes()).unwrap();
-    }
-}
-
 #[tokio::test]
 async fn on_a_terminal_the_key_is_asked_for_unseen_and_the_project_confirmed() {
     for (answer, projects, code) in [("y", 1, 0), ("n", 0, 2), ("", 0, 2)] {
@@ -595,11 +555,10 @@ async fn ctrl_c_at_a_question_ends_it_and_gives_the_echo_back() {
     command.env_remove("NEON_API_KEY").env_remove("NEON_MIGRATE_SOURCE").env("TERM", "dumb");
     let (terminal, mut child) = Terminal::start(&mut command);
     poll::until_true(Duration::from_secs(20), "the question", async || terminal.shown().contains("Neon API key")).await;
-    let echoes = || rustix::termios::tcgetattr(&terminal.master).unwrap().local_modes.contains(rustix::termios::LocalModes::ECHO);
-    assert!(!echoes(), "the key would be shown");
+    assert!(!terminal.echoes(), "the key would be shown");
     crate::support::postgres::signal(child.id(), libc::SIGINT);
     let status = poll::until(Duration::from_secs(20), "the process ends", async || child.try_wait().unwrap()).await;
     assert_eq!(status.code(), Some(130), "{}", terminal.shown());
-    assert!(echoes(), "the terminal stays silent");
+    assert!(terminal.echoes(), "the terminal stays silent");
     assert_eq!(house.neon.requests("GET", ""), 0);
 }

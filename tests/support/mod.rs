@@ -14,4 +14,5 @@ pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod roles;
+pub mod terminal;
 pub mod values;

@@ -12,16 +12,7 @@ pub fn of(error: &ApiError) -> Report {
     match error {
         ApiError::Refused(refusal) => refused(refusal),
         ApiError::Unreachable { doing, way, detail } => unreachable(doing, *way, detail),
-        ApiError::Lost { request_id, detail, .. } if error.may_have_created() => Report::new(
-            "neon-lost-answer",
-            Exit::NeonApi,
-            "It is not known whether the project was created: Neon's answer did not arrive, and it could not be asked.",
-        )
-        .with_cause(sentence(detail))
-        .with_cause(id(request_id))
-        .with_fix(
-            "Look at the projects in Neon's console first: if the new one is there, use it or delete it. Then run the same command again.",
-        ),
+        ApiError::Lost { request_id, detail, .. } if error.may_have_created() => lost_creation(detail, request_id),
         ApiError::Lost { doing, way, detail, request_id } => unreachable(doing, *way, detail).with_cause(id(request_id)),
         ApiError::NotUnderstood { doing, status, detail, request_id } => {
             Report::new("neon-answer", Exit::NeonApi, format!("Neon's answer was not understood while {doing}."))
@@ -29,37 +20,51 @@ pub fn of(error: &ApiError) -> Report {
                 .with_cause(id(request_id))
                 .with_fix("Check that --api-url is the address of Neon's API. If it is, this program may be too old.")
         }
-        ApiError::Ambiguous { name, ids } => Report::new(
-            "neon-ambiguous",
-            Exit::NeonApi,
-            format!("Neon's answer was lost, and several new projects are named {}: it is not known which one is ours.", human_line(name)),
-        )
-        .with_cause(format!("They are {}.", ids.join(", ")))
-        .with_fix("Look at them in Neon's console and delete those that nobody needs. Another --name avoids the confusion."),
+        ApiError::Ambiguous { name, ids } => ambiguous(name, ids),
         ApiError::OperationFailed { project, action, status, detail } => {
             let message = format!("Neon could not finish the project {project}: {action} ended as {status}.");
             let mut report = Report::new("neon-operation-failed", Exit::NeonApi, message);
             report.causes.extend(detail.as_deref().map(said));
             report.with_fix("Delete the project in Neon's console and run the same command again; if it fails again, Neon's support can say why.")
         }
-        ApiError::OperationsLate { project, actions, limit } => Report::new(
-            "neon-operations-late",
-            Exit::NeonApi,
-            format!("Neon has not finished the project {project} within {} s.", limit.as_secs()),
+        ApiError::OperationsLate { project, actions, limit } => operations_late(project, actions, limit.as_secs()),
+        ApiError::Address { url, why } => Report::new(
+            "neon-api-url",
+            Exit::Usage,
+            format!("The address {} of Neon's API cannot be used: {why}.", human_line(url)),
         )
-        .with_cause(format!("Still to do: {}.", actions.join(", ")))
-        .with_fix("Look at the project in Neon's console: it may be ready in a moment, and its connection string is there. A second run would create a second project."),
-        ApiError::Address { url, why } => {
-            Report::new("neon-api-url", Exit::Usage, format!("The address {} of Neon's API cannot be used: {why}.", human_line(url)))
-                .with_fix("Leave --api-url and NEON_API_URL out, or give an address that begins with https://.")
-        }
+        .with_fix("Leave --api-url and NEON_API_URL out, or give an address that begins with https://."),
         ApiError::Key => Report::new("neon-key-refused", Exit::Usage, "The API key holds characters that no key has.")
             .with_fix("Copy it again from Neon's console; it is one line of letters, digits and underscores."),
         ApiError::Setup { detail } => Report::new("neon-tls", Exit::NeonApi, "The connection to Neon's API could not be prepared.")
             .with_cause(sentence(detail))
             .with_fix("Install the system's certificate authorities (on Debian: the package ca-certificates)."),
-        ApiError::Cancelled => Report::new("interrupted", Exit::Interrupted, "Stopped on request; nothing was created.").with_fix(AGAIN),
+        ApiError::Cancelled => {
+            Report::new("interrupted", Exit::Interrupted, "Stopped on request; nothing was created.").with_fix(AGAIN)
+        }
     }
+}
+
+fn lost_creation(detail: &str, request_id: &str) -> Report {
+    let message = "It is not known whether the project was created: Neon's answer did not arrive, and it could not be asked.";
+    let fix = "Look at the projects in Neon's console first: if the new one is there, use it or delete it. Then run the same command again.";
+    Report::new("neon-lost-answer", Exit::NeonApi, message).with_cause(sentence(detail)).with_cause(id(request_id)).with_fix(fix)
+}
+
+fn ambiguous(name: &str, ids: &[String]) -> Report {
+    let name = human_line(name);
+    let message = format!("Neon's answer was lost, and several new projects are named {name}: it is not known which one is ours.");
+    Report::new("neon-ambiguous", Exit::NeonApi, message)
+        .with_cause(format!("They are {}.", ids.join(", ")))
+        .with_fix("Look at them in Neon's console and delete those that nobody needs. Another --name avoids the confusion.")
+}
+
+fn operations_late(project: &str, actions: &[String], limit_s: u64) -> Report {
+    let message = format!("Neon has not finished the project {project} within {limit_s} s.");
+    let fix = "Look at the project in Neon's console: it may be ready in a moment, and its connection string is there. A second run would create a second project.";
+    Report::new("neon-operations-late", Exit::NeonApi, message)
+        .with_cause(format!("Still to do: {}.", actions.join(", ")))
+        .with_fix(fix)
 }
 
 /// Adds that the project is there all the same.
