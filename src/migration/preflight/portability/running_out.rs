@@ -25,7 +25,7 @@ Sequences are told that have used 75 % and more of the numbers they can give, or
 column of type integer ends at 2,147,483,647, even if its sequence is bigint. Sequences that start over at their end (cycle), \
 descending ones, and bigint ones that fill a bigint column or none are not read, as counting does not exhaust those. \
 A key that does not get its numbers from a sequence is not seen. Of at most 2,000 sequences the position is read, since that \
-takes a lock each.
+takes a lock each: those of the tables that have taken the most rows.
 
 When the numbers are used up, every insert fails. Mending it takes a rewrite of the table, which is far easier to do before a \
 migration, or on the target before the cutover, than in the night in which it happens.
@@ -35,44 +35,49 @@ meanwhile. Columns that refer to it by a foreign key should become bigint too, a
 and created again. The type of a column by which a table is partitioned cannot be altered.";
 
 /// A position is read for at most 2,000 sequences, as reading takes a lock that lasts until the end of the transaction: the lock
-/// table of a server in use must not be filled. A partition has the default of its root, so the root stands for all.
+/// table of a server in use must not be filled: those of which the tables have taken the most rows. A partition has the default of its root, so the root stands for all.
 const RUNS_OUT: &str = "
 with fills as (
   select d.objid as sequence, d.refobjid as filled, d.refobjsubid as number
-    from pg_depend d
+    from pg_sequence s join pg_depend d on d.objid = s.seqrelid
    where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and d.refobjsubid > 0
   union all
   select d.refobjid, f.adrelid, f.adnum
-    from pg_depend d join pg_attrdef f on f.oid = d.objid
+    from pg_sequence s join pg_depend d on d.refobjid = s.seqrelid join pg_attrdef f on f.oid = d.objid
    where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjsubid = 0
 ), columns as (
-  select distinct s.seqrelid, s.seqmax, a.atttypid, a.attname, coalesce(pg_partition_root(f.filled), f.filled) as filled
+  select distinct s.seqrelid, s.seqmax, a.atttypid, a.attname,
+         case when t.relispartition then pg_partition_root(t.oid) else t.oid end as filled
     from pg_sequence s
     left join fills f on f.sequence = s.seqrelid
+    left join pg_class t on t.oid = f.filled
     left join pg_attribute a on a.attrelid = f.filled and a.attnum = f.number
    where s.seqincrement > 0 and not s.seqcycle
 ), candidates as (
   select c.*, least(seqmax, case atttypid when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 end) as ends
     from columns c
 ), narrow as materialized (
-  select n.nspname, s.relname, k.*, count(*) over () as total, has_sequence_privilege(s.oid, 'select, usage') as readable
+  select n.nspname, s.relname, k.*, count(*) over () as total
     from candidates k join pg_class s on s.oid = k.seqrelid join pg_namespace n on n.oid = s.relnamespace
+    left join pg_class t on t.oid = k.filled
    where k.ends between 1 and 9223372036854775806 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
      and not (s.relpersistence = 'u' and pg_is_in_recovery())
      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = s.oid and d.deptype = 'e')
-   order by k.seqrelid, k.filled limit 2000
-), keys as (
-  select pg_partition_root(p.partrelid) as root, a.attname
+   order by greatest(t.reltuples, pg_stat_get_tuples_inserted(t.oid)) desc nulls first, k.seqrelid, k.filled limit 2000
+), keys as materialized (
+  select distinct pg_partition_root(p.partrelid) as root, a.attname
     from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid and a.attnum = any (p.partattrs::int2[])
 )
 select k.nspname::text as schema, k.relname::text as name, tn.nspname::text as table_schema, t.relname::text as table_name,
        k.attname::text as column, case when k.atttypid in ('int2'::regtype, 'int4'::regtype) then format_type(k.atttypid, null) end
-       as narrow, k.seqmax = 9223372036854775807 as endless, k.ends::int8 as ends, k.readable, k.total,
-       (k.filled, k.attname) in (select root, attname from keys) is true as partition_key,
-       case when k.readable then pg_sequence_last_value(k.seqrelid) end as last
+       as narrow, k.seqmax = 9223372036854775807 as endless, k.ends::int8 as ends, k.total,
+       has_sequence_privilege(k.seqrelid, 'select, usage') as readable,
+       keys.root is not null as partition_key,
+       case when has_sequence_privilege(k.seqrelid, 'select, usage') then pg_sequence_last_value(k.seqrelid) end as last
   from narrow k
   left join pg_class t on t.oid = k.filled
   left join pg_namespace tn on tn.oid = t.relnamespace
+  left join keys on keys.root = k.filled and keys.attname = k.attname
  order by k.nspname, k.relname, tn.nspname, t.relname, k.attname";
 
 #[derive(Deserialize)]
