@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SCALE ?= 0.2
 export SCALE
 
-.PHONY: help test lint fmt demo bench picture postgres neon-api prerequisites clean-cache
+.PHONY: help test lint fmt docs demo bench picture postgres neon-api prerequisites clean-cache
 
 help:            ## What there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -24,6 +24,9 @@ lint: prerequisites  ## Format and lint; licences and sources where cargo-deny i
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed; licences were not checked"; fi
+
+docs:            ## Writes docs/guide/findings.md from the texts of the checks
+	NEON_MIGRATE_WRITE_DOCS=1 cargo test --lib --quiet -- the_guide_says_what_the_checks_say
 
 fmt:             ## Formats the code
 	cargo fmt

@@ -25,10 +25,11 @@ pub const TARGET_VARIABLE: &str = "NEON_MIGRATE_TARGET";
     max_term_width = 100,
     after_help = "\
 Begin here:
-  neon-migrate copy --dry-run    looks at both ends and shows the plan; nothing is written
+  neon-migrate check             tells what a migration would meet; changes nothing
+  neon-migrate create-project    creates a Neon project that fits
   neon-migrate copy              copies everything, and proves it
 
-Both take --source and --target; see neon-migrate copy --help for connection strings and examples.
+They take --source and --target; see neon-migrate copy --help for connection strings and examples.
 Exit codes: 0 done, 2 usage, 3 something must be mended first, 4 the two sides differ, 5 paused and
 resumable, 6 source failed, 7 target failed, 8 another process is at it, 9 Neon's API failed,
 130 interrupted."
@@ -446,6 +447,8 @@ mod tests {
     fn help_looks_like_this() {
         for (name, command) in [
             ("main", None),
+            ("check", Some("check")),
+            ("commands", Some("commands")),
             ("copy", Some("copy")),
             ("create-project", Some("create-project")),
             ("verify", Some("verify")),
