@@ -38,6 +38,7 @@ demo: prerequisites postgres  ## Two real local clusters, a sample shop, one mig
 bench: prerequisites postgres  ## Our speed beside pg_dump, pg_restore and pgcopydb, in one run (BENCH="--quick", "--rounds 5", …)
 	cargo build --release
 	scripts/bench target/release/neon-migrate $(BENCH)
+	scripts/bench_check target/release/neon-migrate $(filter --quick,$(BENCH))
 
 picture: prerequisites postgres  ## Draws the README's pictures of the terminal from a real run of the demo
 	cargo build --release
