@@ -143,6 +143,11 @@ impl ApiError {
         self.refusal().is_some_and(|refusal| matches!(refusal.status, 423 | 429 | 503))
     }
 
+    /// Whether the answer said that it was done, and could not be read beyond that.
+    pub(super) fn is_yes(&self) -> bool {
+        matches!(self, ApiError::NotUnderstood { status, .. } if *status < 300)
+    }
+
     /// Whether a call that changes something may have been carried out although it failed.
     pub(super) fn is_uncertain(&self) -> bool {
         match self {

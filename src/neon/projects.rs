@@ -131,7 +131,14 @@ impl Client {
                 Err(error) if error.is_uncertain() => error,
                 Err(error) => return Err(error),
             };
-            let creations_max = if lost.is_refused_for_now() { CREATIONS.1 } else { CREATIONS.0 };
+            // Whoever says yes has done it, however the rest of the answer reads: that is never sent again.
+            let creations_max = if lost.is_yes() {
+                1
+            } else if lost.is_refused_for_now() {
+                CREATIONS.1
+            } else {
+                CREATIONS.0
+            };
             let mut found = match self.look(new, &before).await {
                 Ok(found) => found,
                 // Nobody knows now; why the creation failed says more than why the looking did.
@@ -144,6 +151,7 @@ impl Client {
                     return Err(ApiError::Ambiguous { name: new.name.clone(), ids });
                 }
                 (None, _) if sent < creations_max => sent += 1,
+                (None, _) if lost.is_yes() => return Err(as_lost(lost)),
                 (None, _) => return Err(lost),
             }
         }

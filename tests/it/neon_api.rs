@@ -467,6 +467,19 @@ async fn nobody_knows_whether_it_was_created() {
 }
 
 #[tokio::test]
+async fn a_yes_that_cannot_be_read_is_not_asked_for_again() {
+    let house = House::new().await;
+    house.neon.fail("POST", "/projects", Fault::Nonsense("{}"));
+    // The two lists before the creation are answered; those after it do not show the project yet.
+    (0..2).for_each(|_| house.neon.fail("GET", "/projects", Fault::None));
+    let empty = r#"{"projects": [], "pagination": {"cursor": ""}}"#;
+    (0..40).for_each(|_| house.neon.fail("GET", "/projects", Fault::Nonsense(empty)));
+    let outcome = house.run(&["--yes"]).await.expect_code(9);
+    assert!(outcome.stderr.contains("error[neon-lost-answer]"), "{}", outcome.stderr);
+    assert_eq!((house.neon.projects(), house.neon.creations().len()), (1, 1));
+}
+
+#[tokio::test]
 async fn operations_that_fail_or_do_not_end_are_told_and_the_project_is_kept_in_mind() {
     let house = House::new().await;
     house.neon.with(|state| state.ends_as = "failed");

@@ -46,7 +46,7 @@ pub fn of(error: &ApiError) -> Report {
 }
 
 fn lost_creation(detail: &str, request_id: &str) -> Report {
-    let message = "It is not known whether the project was created: Neon's answer did not arrive, and it could not be asked.";
+    let message = "It is not known whether the project was created: Neon's answer did not arrive or could not be read, and its list of projects does not tell.";
     let fix = "Look at the projects in Neon's console first: if the new one is there, use it or delete it. Then run the same command again.";
     Report::new("neon-lost-answer", Exit::NeonApi, message).with_cause(sentence(detail)).with_cause(id(request_id)).with_fix(fix)
 }
