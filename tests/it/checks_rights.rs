@@ -91,7 +91,7 @@ async fn bad_collations_and_grants_are_found_and_mended() {
             &["collation public.phonebook (de-u-co-phonebk of ICU)"],
         )
         .in_words(),
-        Bad::new("E6", Severity::Warning, HOSTILE_PARTITIONS, &[r#"table "Sh.op"."By ""name" (sorted by "en-x-icu")"#]).in_words(),
+        Bad::new("E6", Severity::Warning, HOSTILE_PARTITIONS, &[r#"table "Sh.op"."By ""name" (sorted by "en-x-icu")"#]).in_words().along_with(&["F11"]),
     ])
     .await;
 }

@@ -152,7 +152,7 @@ pub async fn each_is_found_and_mended(bad: &[Bad]) {
             cluster.create_database(&database).await;
             // Asked each time: a role that an earlier source made is there for all.
             let plain = found(&examine(&cluster.superuser_url("plain"), &live()).await);
-            one_is_found_and_mended(&cluster, &database, bad, &plain).await;
+            Box::pin(one_is_found_and_mended(&cluster, &database, bad, &plain)).await;
         }
     }
 }

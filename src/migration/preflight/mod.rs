@@ -254,7 +254,8 @@ pub async fn examine(source: Place<'_>, against: Against<'_>, options: &Options)
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, (Side, PgError)>>) -> Result<T, Failure> {
-    match tokio::time::timeout(LIMIT, work).await {
+    // On the heap: with all its checks it is large for the stack of a thread.
+    match tokio::time::timeout(LIMIT, Box::pin(work)).await {
         Ok(result) => result.map_err(|(side, error)| Failure { side, error }),
         Err(_) => {
             let error = PgError::Timeout { what: "looking at both ends".to_owned(), limit_s: LIMIT.as_secs() };
