@@ -8,6 +8,7 @@ mod bad_input;
 mod bridge;
 mod check;
 mod check_report;
+mod checks_activity;
 mod checks_ends;
 mod checks_replication;
 mod checks_rights;
