@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::report::finding;
-use super::text::{Line, Paint, advice, bytes, count, duration_band, labelled, number, rate, wrap};
 use super::term_width;
+use super::text::{Line, Paint, advice, bytes, count, duration_band, labelled, number, rate, wrap};
 use crate::engine::checkup::{Checkup, Database, Estimate, Headline, Holdings, Open, Outcome, Standing, Status, Way, WayKind};
 use crate::engine::finding::{Finding, Severity};
 
@@ -193,14 +193,18 @@ fn holdings_lines(holdings: &Holdings, width: usize) -> Vec<Line> {
     let mut lines = labelled((Paint::Plain, "  "), &format!("{}.", kinds.join(", ")), width);
     if !holdings.top_tables.is_empty() {
         let name_width = width.saturating_sub(46).clamp(20, 60);
-        let head = format!("  {:<name_width$} {:>12} {:>9} {:>9} {:>9}", "The largest tables", "rows, about", "rows", "large", "indexes");
+        let head =
+            format!("  {:<name_width$} {:>12} {:>9} {:>9} {:>9}", "The largest tables", "rows, about", "rows", "large", "indexes");
         lines.push(Line::default().add(Paint::Dim, head));
         for table in holdings.top_tables.iter().take(TABLES) {
             let rows = table.rows.map_or_else(|| "?".to_owned(), number);
             let sizes = [table.heap_bytes, table.toast_bytes, table.index_bytes].map(bytes);
             let name = super::text::clip(&table.name, name_width);
             lines.push(
-                Line::new("  ").text(name).pad_to(name_width + 2).text(format!(" {rows:>12} {:>9} {:>9} {:>9}", sizes[0], sizes[1], sizes[2])),
+                Line::new("  ")
+                    .text(name)
+                    .pad_to(name_width + 2)
+                    .text(format!(" {rows:>12} {:>9} {:>9} {:>9}", sizes[0], sizes[1], sizes[2])),
             );
         }
     }

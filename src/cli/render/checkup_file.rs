@@ -205,7 +205,13 @@ fn block(text: &str) -> String {
 pub fn markdown(checkup: &Checkup) -> String {
     let mut text = format!("# Is {} ready to move?\n\n", plain(&checkup.source.database));
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "**{}.** neon-migrate {}, {}.\n", verdict(checkup), checkup.version, checkup.at.strftime("%-d %B %Y, %H:%M UTC"));
+    let _ = writeln!(
+        text,
+        "**{}.** neon-migrate {}, {}.\n",
+        verdict(checkup),
+        checkup.version,
+        checkup.at.strftime("%-d %B %Y, %H:%M UTC")
+    );
     let _ = writeln!(text, "* Source: {} ({})", plain(&checkup.source.label), plain(&server(&checkup.source)));
     if let Some(target) = &checkup.target {
         let _ = writeln!(text, "* Target: {} ({})", plain(&target.label), plain(&server(target)));

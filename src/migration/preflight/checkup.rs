@@ -37,12 +37,7 @@ pub async fn checkup(source: Place<'_>, against: Against<'_>, labels: &Labels, o
     Ok(checkup)
 }
 
-async fn look(
-    source: Place<'_>,
-    against: Against<'_>,
-    labels: &Labels,
-    options: &Options,
-) -> Result<Checkup, (Side, PgError)> {
+async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options: &Options) -> Result<Checkup, (Side, PgError)> {
     let of_source = |error| (Side::Source, error);
     let before = match source {
         Place::Live(end) => WalMark::take(end.client).await.map_err(of_source)?,
@@ -97,7 +92,11 @@ async fn client_tools(source: Place<'_>, known: &Known, options: &Options) -> Ou
         findings,
     };
     if let Place::File(_) = source {
-        return outcome(Status::NotApplicable, Some("A file of answers says nothing about the machine that will copy."), Vec::new());
+        return outcome(
+            Status::NotApplicable,
+            Some("A file of answers says nothing about the machine that will copy."),
+            Vec::new(),
+        );
     }
     match tools::find(&options.tools, known.source.version).await {
         Ok(_) => outcome(Status::Passed, None, Vec::new()),
@@ -157,15 +156,25 @@ fn plan(known: &Known, outcomes: &[Outcome], ways: &[Way], options: &Options) ->
     let findings = outcomes.iter().flat_map(|outcome| &outcome.findings);
     let blockers = findings.filter(|finding| finding.severity == Severity::Blocker).count();
     if blockers > 0 {
-        let sentence = format!("{} in the way. Each says how to mend it; then check again.", check::count(blockers, "finding stands", "findings stand"));
+        let sentence = format!(
+            "{} in the way. Each says how to mend it; then check again.",
+            check::count(blockers, "finding stands", "findings stand")
+        );
         plan.push(step("Mend what stands in the way", sentence, Some("neon-migrate check")));
     }
     if known.target.is_none() || known.assumed {
         let region = headlines::region_of(options.source_address.as_ref()).and_then(|(_, choice)| choice);
         let place = region.map(|choice| format!(" in {}", choice.region.name)).unwrap_or_default();
-        let sentence = format!("Postgres {}{place}; every value can be changed, and it asks before it creates.", super::neon::major_for(known.source.version));
+        let sentence = format!(
+            "Postgres {}{place}; every value can be changed, and it asks before it creates.",
+            super::neon::major_for(known.source.version)
+        );
         plan.push(step("Create the Neon project", sentence, Some("neon-migrate create-project")));
-        plan.push(step("Compare the pair", "With a target it also measures the connections and reckons the time.".to_owned(), Some("neon-migrate check --target …")));
+        plan.push(step(
+            "Compare the pair",
+            "With a target it also measures the connections and reckons the time.".to_owned(),
+            Some("neon-migrate check --target …"),
+        ));
     }
     let copy = "Stop the application's writes first if you need everything: what is written after the copy has begun is not on the target. \
                 It compares every table and every object at the end.";

@@ -177,7 +177,11 @@ async fn read_stream(source: &Client) -> Result<f64, PgError> {
 
 /// Bytes a second of one stream to the target, into a temporary table that goes with its transaction.
 async fn target_rate(target: &Client) -> Result<f64, PgError> {
-    target.batch_execute("begin; set local statement_timeout to '10s'; create temporary table neon_migrate_probe (t text) on commit drop").await?;
+    target
+        .batch_execute(
+            "begin; set local statement_timeout to '10s'; create temporary table neon_migrate_probe (t text) on commit drop",
+        )
+        .await?;
     let measured = write_stream(target).await;
     let ended = target.batch_execute("rollback").await;
     let rate = measured?;

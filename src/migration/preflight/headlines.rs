@@ -54,12 +54,9 @@ fn region(known: &Known, address: Option<&Address>) -> Headline {
         None => {
             let sentence = format!("{provider}; its address does not tell the region.");
             let fix = "Choose the region nearest to where your application runs, with create-project --region.";
-            let items = regions::all().iter().filter(|region| region.new_projects).map(|region| format!("{} {}", region.id, region.name));
-            Headline {
-                fix: Some(fix.to_owned()),
-                items: items.collect(),
-                ..headline("region", title, Standing::Unknown, sentence)
-            }
+            let items =
+                regions::all().iter().filter(|region| region.new_projects).map(|region| format!("{} {}", region.id, region.name));
+            Headline { fix: Some(fix.to_owned()), items: items.collect(), ..headline("region", title, Standing::Unknown, sentence) }
         }
     }
 }
@@ -93,7 +90,9 @@ fn supported(mine: &[&Installed], major: u32) -> Headline {
     }
     let (standing, sentence) = match mine.len() {
         0 => (Standing::Good, "The database uses no extension.".to_owned()),
-        all if offered == all => (Standing::Good, format!("Neon offers every extension of the database ({all}) on Postgres {major}.")),
+        all if offered == all => {
+            (Standing::Good, format!("Neon offers every extension of the database ({all}) on Postgres {major}."))
+        }
         all => (
             Standing::Attention,
             format!("Neon offers {offered} of the {all} extensions of the database on Postgres {major}. Nothing is blocked by it."),

@@ -10,8 +10,8 @@ mod check;
 mod checkup;
 mod encoding;
 mod endpoints;
-mod extensions;
 mod estimate;
+mod extensions;
 mod facts;
 mod headlines;
 mod holdings;
@@ -40,8 +40,8 @@ use self::facts::Known;
 pub use self::facts::{
     Capabilities, Connections, Facts, ForcedSetting, Locale, OWN_SCHEMA, ServerFacts, SourceSize, TargetContent,
 };
-pub use self::replication::LiveFitness;
 pub use self::privileges::{Fences, fences};
+pub use self::replication::LiveFitness;
 use super::scope::Scope;
 use crate::engine::checkup::Outcome;
 use crate::engine::finding::{Finding, Severity};

@@ -74,7 +74,8 @@ impl Ground<'_> {
         if !blind.is_empty() {
             return way("copy_once", WayKind::Move, title, Open::Unknown, blind);
         }
-        let reason = "What the application writes after the copy has begun is not on the target, so writes stop for as long as it takes.";
+        let reason =
+            "What the application writes after the copy has begun is not on the target, so writes stop for as long as it takes.";
         way("copy_once", WayKind::Move, title, Open::Yes, vec![reason.to_owned()])
     }
 
@@ -97,9 +98,12 @@ impl Ground<'_> {
     fn subscription(&self) -> Way {
         let title = "Live, by a subscription of the target's own";
         let (mut against, mut unknown) = self.live();
-        against.extend(self.live_obstacles().into_iter().filter(|found| {
-            SUBSCRIPTION_ONLY.contains(&found.code.as_str()) || found.subject == Side::Target.name()
-        }).map(named));
+        against.extend(
+            self.live_obstacles()
+                .into_iter()
+                .filter(|found| SUBSCRIPTION_ONLY.contains(&found.code.as_str()) || found.subject == Side::Target.name())
+                .map(named),
+        );
         let native = LiveFitness::of(self.outcomes).native_obstacles;
         let named_already = |code: &str| against.iter().any(|reason: &String| reason.starts_with(&format!("{code}:")));
         let more: Vec<String> = native.into_iter().filter(|code| !named_already(code)).collect();
@@ -116,7 +120,9 @@ impl Ground<'_> {
                 address.port,
                 self.known.provider.inbound.as_ref().map(|what| format!(" {what}")).unwrap_or_default()
             )),
-            None => unknown.push("The source is reached through a socket or a file, so its address for others is not known.".to_owned()),
+            None => {
+                unknown.push("The source is reached through a socket or a file, so its address for others is not known.".to_owned())
+            }
         }
         let reason = "The target's server dials the source; neon-migrate commands prints the lines.";
         settle("live_subscription", WayKind::Move, title, against, unknown, reason)
@@ -186,8 +192,12 @@ impl Ground<'_> {
                 let text = "Neon must be allowed to publish (a setting of the project that cannot be taken back and restarts its computes).";
                 (Open::Unknown, text.to_owned())
             }
-            (Some(_), Some(true)) => (Open::Yes, "The target can publish its changes back to the source: wal_level is logical there.".to_owned()),
-            (Some(_), Some(false)) => (Open::No, "The target cannot publish its changes: wal_level is not logical there (I5).".to_owned()),
+            (Some(_), Some(true)) => {
+                (Open::Yes, "The target can publish its changes back to the source: wal_level is logical there.".to_owned())
+            }
+            (Some(_), Some(false)) => {
+                (Open::No, "The target cannot publish its changes: wal_level is not logical there (I5).".to_owned())
+            }
             (Some(_), None) => (Open::Unknown, "It is not known whether the target can publish its changes.".to_owned()),
         };
         vec![before, way("reverse", WayKind::Rollback, title, back.0, vec![back.1])]

@@ -1,5 +1,7 @@
 //! Family I: the target's state.
 
+mod state;
+
 use super::Purpose;
 use super::answer::{Answers, undecodable};
 use super::check::{Check, Context, Look, Object, Side, count, not_evaluated};
@@ -12,13 +14,18 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
     if purpose == Purpose::Verify {
         return Vec::new();
     }
-    vec![
+    let mut checks = vec![
         Check {
             code: "I1",
             title: "An empty target",
             about: "whether the target is empty",
             grant: "",
-            explain: "The target is not empty. Extensions, what belongs to them, and a provider's own schemas do not count.",
+            explain: "Looks whether a person made something in the target database. Extensions, what belongs to them, and a provider's own \
+                      schemas do not count.\n\n\
+                      A copy goes into an empty database only. Otherwise rows of both would get mixed up, and it could not be proved \
+                      that everything arrived.\n\n\
+                      Use a new database; or, if nothing in this one is needed, have everything in it removed first with \
+                      --replace-target and the database's name.",
             look: Look::Both(not_empty),
         },
         Check {
@@ -26,10 +33,19 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "An earlier migration",
             about: "whether the target holds an earlier migration",
             grant: "",
-            explain: "The target holds an earlier migration that did not end.",
+            explain: "Looks for the schema in which a migration keeps its records, on the target; and, at both ends, for replication slots, \
+                      publications, subscriptions and replication origins whose names begin with neon_migrate.\n\n\
+                      Records mean that an earlier migration did not end: another one cannot be begun over it. A slot that nobody \
+                      reads keeps WAL on the source until its disk is full.\n\n\
+                      Continue the earlier migration with its own command, or begin anew with --replace-target. Remove the slots and \
+                      the other things, if no migration is under way that needs them.",
             look: Look::Both(earlier),
         },
-    ]
+    ];
+    if purpose == Purpose::Check {
+        checks.extend(state::checks());
+    }
+    checks
 }
 
 /// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is
