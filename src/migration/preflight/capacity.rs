@@ -12,7 +12,8 @@ pub(super) fn checks() -> Vec<Check> {
             about: "how many dead rows the tables have",
             grant: CATALOGS,
             explain: "Looks for tables of which a third or more, and at least 10,000 rows, are dead by the server's own counters, and \
-                      for tables of 8 MB and more that were never analyzed.\n\n\
+                      for tables with 10,000 rows and more, by the same counters, that were never analyzed. The counters begin anew \
+                      after a crash.\n\n\
                       Sizes and numbers of rows decide how a copy is divided and how long it is said to take. Dead rows are read \
                       along with the others, and where statistics are missing the number of rows is a guess. Many dead rows may also \
                       mean that something keeps vacuum from removing them: an old transaction, a forgotten replication slot, a \
@@ -51,15 +52,16 @@ fn dead_rows(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     Ok(finding(&objects, (sentence, why), words, "vacuum (analyze)"))
 }
 
-/// `reltuples` is -1 until the first vacuum or analyze. The size is asked only of those.
+/// `reltuples` is -1 until the first vacuum or analyze. The rows that the server has counted cost nothing to ask, unlike a size.
 const NEVER_ANALYZED: &str = "
-select case s.relkind when 'm' then 'materialized view' else 'table' end as kind, s.schema, s.name, pg_size_pretty(s.bytes) as detail
-  from (select c.relkind, n.nspname::text as schema, c.relname::text as name, pg_relation_size(c.oid) as bytes
+select case s.relkind when 'm' then 'materialized view' else 'table' end as kind, s.schema, s.name,
+       'about ' || s.live || ' rows' as detail
+  from (select c.relkind, n.nspname::text as schema, c.relname::text as name, pg_stat_get_live_tuples(c.oid) as live
           from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.relkind in ('r', 'm') and c.reltuples < 0 and c.relpersistence <> 't'
            and n.nspname !~ '^pg_' and n.nspname <> 'information_schema') s
- where s.bytes >= 8 * 1024 * 1024
- order by s.bytes desc, s.schema, s.name";
+ where s.live >= 10000
+ order by s.live desc, s.schema, s.name";
 
 fn never_analyzed(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let objects = cx.objects(rows)?;

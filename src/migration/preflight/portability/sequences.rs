@@ -30,7 +30,8 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 /// A share of 1 is all. `pg_sequence_last_value` answers only who may use or select the sequence, and nothing for one that was never
-/// used; on a standby unlogged sequences cannot be read. Columns are those that own a sequence, and those whose default needs it.
+/// used; on a standby unlogged sequences cannot be read. Only
+/// sequences that have come far enough for a smallint are looked at further. Columns are those that own a sequence, and those whose default needs it.
 const USED: &str = "
 with seen as (
   select s.seqrelid as oid, s.*, has_sequence_privilege(s.seqrelid, 'USAGE, SELECT') as visible, c.relname, n.nspname,
@@ -43,26 +44,29 @@ with seen as (
                    when s.seqincrement > 0 then (s.last::numeric - s.seqmin) / greatest(s.seqmax::numeric - s.seqmin, 1)
                    else (s.seqmax::numeric - s.last) / greatest(s.seqmax::numeric - s.seqmin, 1) end as share
     from seen s
+), near as materialized (
+  select m.* from measured m where not m.visible or m.share >= 0.75 or not m.seqcycle and abs(m.last::numeric) >= 0.75 * 32767
 ), fed as (
   select d.objid as oid, d.refobjid as attrelid, d.refobjsubid as attnum, d.deptype = 'i' as is_identity
-    from pg_depend d
+    from near m join pg_depend d on d.objid = m.oid
    where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and d.refobjsubid > 0
   union
   select d.refobjid, f.adrelid, f.adnum, false
-    from pg_depend d join pg_attrdef f on f.oid = d.objid
+    from near m join pg_depend d on d.refobjid = m.oid join pg_attrdef f on f.oid = d.objid
    where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype = 'n'
 ), columns as (
-  select f.oid, f.is_identity, tn.nspname, t.relname, a.attname, a.atttypid,
+  select f.oid, bool_or(f.is_identity) as is_identity, tn.nspname, t.relname, a.attname, a.atttypid,
          case a.atttypid when 'int2'::regtype then 32767 else 2147483647 end as most
     from fed f join pg_class t on t.oid = f.attrelid join pg_namespace tn on tn.oid = t.relnamespace
     join pg_attribute a on a.attrelid = f.attrelid and a.attnum = f.attnum
    where a.atttypid in ('int2'::regtype, 'int4'::regtype)
+   group by f.oid, tn.nspname, t.relname, a.attname, a.atttypid
 )
 select m.nspname::text as schema, m.relname::text as name, not m.visible as hidden, format_type(m.seqtypid, null) as type,
        m.seqincrement > 0 as ascends, trunc(100 * m.share)::int8 as percent, m.last::text as last,
        c.nspname::text as table_schema, c.relname::text as table, c.attname::text as column, format_type(c.atttypid, null) as column_type,
        coalesce(c.is_identity, false) as is_identity, trunc(100 * abs(m.last::numeric) / c.most)::int8 as column_percent
-  from measured m left join columns c on c.oid = m.oid
+  from near m left join columns c on c.oid = m.oid
  where not m.visible or m.share >= 0.75 or not m.seqcycle and abs(m.last::numeric) >= 0.75 * c.most
  order by 1, 2, 8, 9, 10";
 
