@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
+pub use super::commands::args::CommandsArgs;
 use crate::migration::scope::{Pattern, Scope};
 
 /// The environment variable that holds the source's connection string.
@@ -104,6 +105,11 @@ pub enum Command {
     /// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to,
     /// rows may differ that were copied well: use it on databases at rest.
     Verify(VerifyArgs),
+    /// Prints the lines for pg_dump, pg_restore and psql that do it by hand
+    ///
+    /// With the flags that this source and this target need, and why each is there: a dump in one file, a dump in parallel, and logical
+    /// replication from its beginning to its end. Both ends are only looked at.
+    Commands(CommandsArgs),
     /// Shows how a migration is doing, from another terminal
     ///
     /// It is the same view that the process at work shows. Nothing is changed.

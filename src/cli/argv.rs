@@ -64,6 +64,10 @@ fn without_passwords(given: Vec<OsString>) -> Option<Moved> {
         let variable = match flag {
             "--source" => SOURCE_VARIABLE,
             "--target" => TARGET_VARIABLE,
+            _ if is_position(&moved.arguments, &argument) => {
+                moved.variables.push((SOURCE_VARIABLE, argument));
+                continue;
+            }
             _ => {
                 moved.arguments.push(argument);
                 continue;
@@ -76,6 +80,12 @@ fn without_passwords(given: Vec<OsString>) -> Option<Moved> {
         }
     }
     if moved.variables.is_empty() { None } else { Some(moved) }
+}
+
+/// Whether an argument is a connection string with a password in the place of `check SOURCE`.
+fn is_position(before: &[OsString], argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    before.first().is_some_and(|command| command == "check") && !text.starts_with('-') && holds_password(argument)
 }
 
 /// Whether a connection string holds a password: in the user part of a URI, as one of its parameters, or as `password=` or
@@ -108,6 +118,16 @@ mod tests {
             variables: vec![(SOURCE_VARIABLE, url.into()), (TARGET_VARIABLE, "host=h password=x".into())],
         };
         assert_eq!(without_passwords(given), Some(moved));
+    }
+
+    #[test]
+    fn the_source_of_a_check_needs_no_flag() {
+        for string in ["postgresql://u:secret@h/d", "host=h password=x"] {
+            let moved =
+                Moved { arguments: words(&["check", "--report", "a.html"]), variables: vec![(SOURCE_VARIABLE, string.into())] };
+            assert_eq!(without_passwords(words(&["check", string, "--report", "a.html"])), Some(moved));
+        }
+        assert_eq!(without_passwords(words(&["check", "postgresql://u@h/d"])), None);
     }
 
     #[test]

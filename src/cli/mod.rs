@@ -3,6 +3,7 @@
 pub mod args;
 pub mod argv;
 pub mod check;
+pub mod commands;
 pub mod copy;
 pub mod demo;
 pub mod exit;
@@ -80,6 +81,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
         Command::Check(args) => check::run(*args, &cli.talk).await,
         Command::Copy(args) => copy::run(*args, &cli.talk).await,
         Command::Verify(args) => verify::run(args, &cli.talk).await,
+        Command::Commands(args) => commands::run(args, &cli.talk).await,
         Command::Status(args) => status::run(&args, &cli.talk),
         Command::Demo(command) => demo::run(&command, cli.talk.quiet).await,
     }

@@ -84,6 +84,31 @@ pub struct NotFound {
     pub bin_dir: Option<PathBuf>,
 }
 
+impl Tools {
+    /// The directory of both.
+    pub fn dir(&self) -> &Path {
+        self.pg_dump.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Whether psql is beside them.
+    pub fn has_psql(&self) -> bool {
+        ["psql", "psql.exe"].iter().any(|name| self.dir().join(name).is_file())
+    }
+
+    /// Whether the programs were built with TLS; nothing if that cannot be told.
+    ///
+    /// libpq without TLS refuses a connection string that insists on it before it connects (`sslmode value "require" invalid when SSL support is not
+    /// compiled in`); with TLS it goes on and finds that there is no socket below a file.
+    pub async fn speak_tls(&self) -> Option<bool> {
+        let mut command = Command::new(&self.pg_dump);
+        command.args(["--no-password", "--dbname", "host=/dev/null dbname=none user=none sslmode=require connect_timeout=2"]);
+        command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(VERSION_LIMIT, command.output()).await.ok()?.ok()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if said.contains("not compiled in") { Some(false) } else { said.contains("/dev/null").then_some(true) }
+    }
+}
+
 /// Finds pg_dump and pg_restore of at least `needed_major`.
 pub async fn find(search: &Search, needed_major: u32) -> Result<Tools, NotFound> {
     let mut candidates = Vec::new();
@@ -339,6 +364,21 @@ mod tests {
         let missing = find(&search, 19).await.unwrap_err();
         let found: Vec<&str> = missing.candidates.iter().map(|c| c.tools.as_ref().unwrap().version.as_str()).collect();
         assert_eq!(found, ["16.4", "18.2", "17.2", "14.2"]);
+    }
+
+    #[tokio::test]
+    async fn programs_without_tls_say_so() {
+        let temp = tempfile::tempdir().unwrap();
+        for (says, speaks) in [
+            ("pg_dump: error: sslmode value \"require\" invalid when SSL support is not compiled in", Some(false)),
+            ("pg_dump: error: connection to server on socket \"/dev/null/.s.PGSQL.5432\" failed: Not a directory", Some(true)),
+            ("pg_dump: cannot execute", None),
+        ] {
+            fake(temp.path(), "pg_dump", &format!("echo '{says}' >&2; exit 1"));
+            let (pg_dump, pg_restore) = (temp.path().join("pg_dump"), temp.path().join("pg_restore"));
+            let tools = Tools { pg_dump, pg_restore, major: 18, version: "18.1".to_owned() };
+            assert_eq!(tools.speak_tls().await, speaks, "{says}");
+        }
     }
 
     #[tokio::test]

@@ -6,11 +6,14 @@ mod support;
 
 mod bad_input;
 mod bridge;
+mod check;
+mod check_report;
 mod checks_ends;
 mod checks_replication;
 mod checks_rights;
 mod checks_schema;
 mod choices;
+mod commands;
 mod connect;
 mod crash;
 mod faults;

@@ -29,7 +29,7 @@ Examples:
 Exit codes: 0 nothing stands in the way, 3 something does.")]
 pub struct CheckArgs {
     /// Where the data is: a connection string; the same as --source
-    #[arg(value_name = "SOURCE", conflicts_with = "source")]
+    #[arg(value_name = "SOURCE")]
     pub position: Option<ConnectionString>,
 
     /// Where the data is: a connection string
@@ -69,15 +69,15 @@ pub struct CheckArgs {
     pub report: Vec<PathBuf>,
 
     /// Print what a code means, such as F1, and look at nothing; "all" prints every code
-    #[arg(long, value_name = "CODE", exclusive = true, help_heading = "Reports")]
+    #[arg(long, value_name = "CODE", help_heading = "Reports")]
     pub explain: Option<String>,
 
     /// Print a script of plain SQL that asks the same questions with psql, and look at nothing
-    #[arg(long, exclusive = true, help_heading = "Without a connection")]
+    #[arg(long, help_heading = "Without a connection")]
     pub only_metadata: bool,
 
-    /// Evaluate what that script printed, without a connection; --source then only tells the host's name
-    #[arg(long, value_name = "FILE", conflicts_with = "target", help_heading = "Without a connection")]
+    /// Evaluate what that script printed, without a connection; --source then only tells the host's name, and a target is not asked
+    #[arg(long, value_name = "FILE", help_heading = "Without a connection")]
     pub from_file: Option<PathBuf>,
 
     /// This machine.

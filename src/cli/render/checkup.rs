@@ -15,11 +15,9 @@ const TABLES: usize = 10;
 
 /// The report as one JSON object (`docs/guide/json.md`).
 pub fn json(checkup: &Checkup) -> String {
-    let object = serde_json::json!({
-        "kind": "checkup",
-        "blocked": checkup.is_blocked(),
-        "report": checkup,
-    });
+    let mut object = serde_json::to_value(checkup).unwrap_or_default();
+    object["event"] = "checkup".into();
+    object["blocked"] = checkup.is_blocked().into();
     object.to_string()
 }
 
@@ -106,13 +104,13 @@ fn end(label: &str, end: &Database, width: usize) -> Vec<Line> {
     let mut lines = labelled((Paint::Bold, label), &end.label, width);
     let region = end.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default();
     let size = end.bytes.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
-    let words = format!("{} at {}{region}{size}", end.server, end.provider);
+    let words = format!("{}, {}{region}{size}", end.server, end.provider);
     lines.extend(labelled((Paint::Plain, &" ".repeat(label.len())), &words, width));
     lines
 }
 
 fn headline(one: &Headline, width: usize) -> Vec<Line> {
-    const COLUMN: usize = 24;
+    const COLUMN: usize = 26;
     let (paint, mark) = standing(one.standing);
     let label = format!("  {mark} {:<width$}", one.title, width = COLUMN - 4);
     let mut lines = labelled((paint, &label), &one.sentence, width);

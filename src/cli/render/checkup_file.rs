@@ -46,7 +46,7 @@ fn verdict(checkup: &Checkup) -> String {
 fn server(end: &Database) -> String {
     let region = end.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default();
     let size = end.bytes.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
-    format!("{} at {}{region}{size}", end.server, end.provider)
+    format!("{}, {}{region}{size}", end.server, end.provider)
 }
 
 fn open_word(open: Open) -> &'static str {

@@ -5,6 +5,7 @@ use super::Address;
 use super::facts::{Installed, Known};
 use crate::engine::checkup::{Headline, Outcome, Standing, Status};
 use crate::engine::finding::Severity;
+use crate::migration::provider;
 use crate::neon::extensions::{self, Offer, compare_versions, offer};
 use crate::neon::regions::{self, Choice, SourceRegion};
 
@@ -48,17 +49,21 @@ fn region(known: &Known, address: Option<&Address>) -> Headline {
     let found = address.and_then(|address| regions::of_host(&address.host));
     match found.and_then(|found| Some((regions::choose(&found)?, found))) {
         Some((choice, found)) => {
-            let sentence = format!("{provider}, {found}. {}", choice.reason());
+            let sentence = format!("The source is {}, in {found}. {}", hosting(provider), choice.reason());
             headline("region", title, Standing::Good, sentence)
         }
         None => {
-            let sentence = format!("{provider}; its address does not tell the region.");
+            let sentence = format!("The source is {}; its address does not tell the region.", hosting(provider));
             let fix = "Choose the region nearest to where your application runs, with create-project --region.";
             let items =
                 regions::all().iter().filter(|region| region.new_projects).map(|region| format!("{} {}", region.id, region.name));
             Headline { fix: Some(fix.to_owned()), items: items.collect(), ..headline("region", title, Standing::Unknown, sentence) }
         }
     }
+}
+
+fn hosting(provider: &str) -> String {
+    if provider == provider::self_hosted().name { provider.to_owned() } else { format!("at {provider}") }
 }
 
 /// The region of a source, and the one at Neon that fits it.

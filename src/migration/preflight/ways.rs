@@ -164,7 +164,7 @@ impl Ground<'_> {
                 "take_logins",
                 "Take the logins away",
                 fences.can_take_logins(),
-                "alter role … nologin for each role of the application.",
+                "alter role … nologin for each role but ours; an application that uses ours is not stopped by it.",
                 format!("The role may not change {roles}."),
             ),
             of(

@@ -237,7 +237,9 @@ mod tests {
 
     #[test]
     fn the_right_to_replicate_is_given_as_the_provider_gives_it() {
-        let fix = |id: &str| replication_fix(provider::by_id(id).unwrap_or_else(|| unreachable!("{id}")), &Ident::new("a \"b"));
+        let fix = |id: &str| {
+            replication_fix(crate::migration::provider::by_id(id).unwrap_or_else(|| unreachable!("{id}")), &Ident::new("a \"b"))
+        };
         assert!(fix("self-hosted").ends_with("\nalter role \"a \"\"b\" with replication;"), "{}", fix("self-hosted"));
         assert!(fix("rds").ends_with("\ngrant rds_replication to \"a \"\"b\";"), "{}", fix("rds"));
         assert!(fix("heroku").starts_with("Heroku gives the right by no statement"), "{}", fix("heroku"));
