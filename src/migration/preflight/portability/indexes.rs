@@ -149,27 +149,35 @@ fn invalid(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     ])
 }
 
-/// Indexes with equal definitions, in the order of who should stay. Parts of partitioned indexes cannot be dropped by themselves.
-const DUPLICATES: &str = "
+/// Indexes with equal definitions, in the order of who should stay. An index that enforces uniqueness may go only if the one that stays
+/// does so too. Up to 16 expressions are kept with their places in the text of the statement, which say nothing. Parts of partitioned
+/// indexes cannot be dropped by themselves.
+const DUPLICATES: &str = r"
 with candidates as (
-  select i.indexrelid, i.indrelid, c.relname, c.relnamespace, t.relname as table_name,
-         i.indisunique or exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
-                                                            and d.refclassid = 'pg_constraint'::regclass) as stays,
+  select i.indexrelid, i.indrelid, c.relname, c.relnamespace, t.relname as table_name, i.indisunique,
+         exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
+                                           and d.refclassid = 'pg_constraint'::regclass) as is_constraint,
          i.indisreplident or i.indisclustered as is_chosen,
-         concat_ws('/', i.indkey::text, i.indclass::text, i.indcollation::text, i.indoption::text, c.relam, i.indnkeyatts,
-                   i.indexprs::text, '', i.indpred::text) as definition
+         concat_ws('/', i.indkey::text, i.indclass::text, i.indcollation::text, i.indoption::text, c.relam, i.indnkeyatts, i.indimmediate,
+                   regexp_replace(concat_ws('/', i.indexprs::text, ':if', i.indpred::text), ':location -?\d+', '', 'g'),
+                   coalesce(case when i.indisunique then to_jsonb(i) ->> 'indnullsnotdistinct' end, 'false')) as definition
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
     join pg_namespace n on n.oid = c.relnamespace
    where c.relkind = 'i' and i.indisvalid and not c.relispartition and c.relpersistence <> 't'
      and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 ), ranked as (
-  select c.*, row_number() over same as place, first_value(c.relname) over same as original
-    from candidates c window same as (partition by c.indrelid, c.definition order by c.stays desc, c.is_chosen desc, c.indexrelid)
+  select c.*, row_number() over same as place, first_value(c.relname) over same as original,
+         first_value(c.indisunique) over same as original_is_unique
+    from candidates c
+  window same as (partition by c.indrelid, c.definition
+                  order by c.is_constraint desc, c.indisunique desc, c.is_chosen desc, c.indexrelid)
 )
 select 'index' as kind, n.nspname::text as schema, r.relname::text as name, 'as ' || quote_ident(r.original) as detail,
        r.table_name::text as table
   from ranked r join pg_namespace n on n.oid = r.relnamespace
- where r.place > 1 and not r.stays and not r.is_chosen
+ where r.place > 1 and not r.is_constraint and not r.is_chosen and (r.original_is_unique or not r.indisunique)
+   and not exists (select from pg_depend d where d.refclassid = 'pg_class'::regclass and d.refobjid = r.indexrelid
+                                             and d.classid = 'pg_constraint'::regclass)
  order by 2, 3";
 
 fn duplicates(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {

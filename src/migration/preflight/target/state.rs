@@ -179,10 +179,10 @@ fn way_back(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let sentence = format!("The target's wal_level is {wal_level}, so it cannot replicate back to the source.");
     let why = "After applications have moved, what they write to the target could not be sent back: to return to the source would \
                lose it.";
-    let fix = format!(
-        "If you want a way back, turn on logical replication on the target before applications move. {}",
-        cx.host(Side::Target).logical.fix()
-    );
+    let logical = &cx.host(Side::Target).logical;
+    let steps = logical.steps.join(" ");
+    let words = format!("If you want a way back, turn on logical replication on the target before applications move. {steps}");
+    let fix = if logical.sql.is_empty() { words } else { fix_sql(words.trim_end_matches('.'), &logical.sql) };
     Ok(vec![Finding::new("I5", severity, "target", sentence, why).with_fix(fix)])
 }
 
