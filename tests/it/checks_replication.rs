@@ -76,7 +76,8 @@ async fn identities_are_found_and_mended() {
             r#"create table "Broken" (a int primary key);
                update pg_index set indisvalid = false where indexrelid = '"Broken_pkey"'::regclass"#,
             &["table public.\"Broken\" (\"Broken_pkey\" is not valid; no update or delete counted)"],
-        ),
+        )
+        .along_with(&["G15"]),
         Bad::new(
             "F2",
             Blocker,
@@ -160,7 +161,8 @@ async fn what_is_not_streamed_is_found() {
                create foreign table "There" (a int) server "Far.Away""#,
             &["foreign table public.\"There\" (server \"Far.Away\" of w)", "user mapping public (server \"Far.Away\" of w)"],
         )
-        .in_words(),
+        .in_words()
+        .along_with(&["G6"]),
     ])
     .await;
 }

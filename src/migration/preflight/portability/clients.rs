@@ -49,8 +49,8 @@ const STATISTICS: &str = "Grant pg_read_all_stats to the role.";
 /// `<insufficient privilege>` is what `pg_stat_activity` shows of a query that the role may not see; then it hides the address and the
 /// kind of the session as well.
 const STATE: &str = r"
-select 'hidden' as kind, null as what, count(*)::int8 as n from pg_stat_activity a
- where a.datname = current_database() and a.usesysid is not null and a.query = '<insufficient privilege>' having count(*) > 0
+select 'hidden' as kind, a.usename::text as what, count(*)::int8 as n from pg_stat_activity a
+ where a.datname = current_database() and a.usesysid is not null and a.query = '<insufficient privilege>' group by a.usename
 union all
 select 'advisory lock held by ' || coalesce(quote_ident(a.usename), 'somebody'), a.application_name, count(*)
   from pg_locks l join pg_stat_activity a on a.pid = l.pid
@@ -79,8 +79,11 @@ struct State {
 
 fn state(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     let rows: Vec<State> = rows.parse()?;
-    if let Some(hidden) = rows.iter().find(|row| row.kind == "hidden") {
-        return Ok(vec![hidden_sessions(cx, ("G22", SESSIONS), side, hidden.n)]);
+    let (hidden, rows): (Vec<State>, Vec<State>) = rows.into_iter().partition(|row| row.kind == "hidden");
+    let is_somebodys = |row: &&State| !super::is_platform_role(cx, row.what.as_deref().unwrap_or_default());
+    let hidden: usize = hidden.iter().filter(is_somebodys).map(|row| row.n).sum();
+    if hidden > 0 {
+        return Ok(vec![hidden_sessions(cx, ("G22", SESSIONS), side, hidden)]);
     }
     if rows.is_empty() {
         return Ok(Vec::new());
@@ -100,7 +103,7 @@ fn state(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
 
 /// Roles that may not see the sessions of others see who is connected, but not from where.
 const INVENTORY: &str = "
-select coalesce(a.usename, '')::text as role, coalesce(a.application_name, '') as application, a.client_addr::text as address,
+select coalesce(a.usename, '')::text as role, coalesce(a.application_name, '') as application, host(a.client_addr) as address,
        a.query = '<insufficient privilege>' as hidden, count(*)::int8 as sessions
   from pg_stat_activity a
  where a.datname = current_database() and a.usesysid is not null and a.pid <> pg_backend_pid()

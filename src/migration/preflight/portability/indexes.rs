@@ -1,5 +1,7 @@
 //! Constraints and indexes.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::super::answer::Rows;
@@ -33,8 +35,8 @@ pub(super) fn checks() -> Vec<Check> {
                       are what an interrupted or failed `create index concurrently` leaves.\n\n\
                       No query uses them, though each write has to maintain them, and a unique one may not be unique. No dump has \
                       them, so they are missing on the target.\n\n\
-                      Drop them, or build them again with `reindex index concurrently`; if that fails for duplicates, mend those \
-                      first.",
+                      Drop them, or build them again with `reindex index concurrently`, as those of constraints have to be; if that \
+                      fails for duplicates, mend those first.",
             look: Look::Rows { side: Side::Source, query: INVALID, evaluate: invalid },
         },
         Check {
@@ -107,7 +109,8 @@ fn not_valid(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
 /// Partitioned indexes may be invalid only because a partition lacks its part; they are dumped.
 const INVALID: &str = "
 select 'index' as kind, n.nspname::text as schema, c.relname::text as name,
-       case when i.indisunique then 'unique, ' else '' end || 'on ' || quote_ident(t.relname) as detail, t.relname::text as table
+       case when i.indisunique then 'unique, ' else '' end || 'on ' || quote_ident(t.relname) as detail, t.relname::text as table,
+       exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')) as is_constraint
   from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
   join pg_namespace n on n.oid = c.relnamespace
  where not (i.indisvalid and i.indisready and i.indislive) and c.relkind = 'i' and c.relpersistence <> 't'
@@ -133,6 +136,14 @@ fn drop_index(index: &Object) -> String {
     format!("drop index concurrently {};", index.sql())
 }
 
+/// An invalid index; that of a constraint cannot be dropped by itself.
+#[derive(Deserialize)]
+struct OfConstraint {
+    #[serde(flatten)]
+    index: Object,
+    is_constraint: bool,
+}
+
 fn invalid(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let found = indexes(cx, rows)?;
     if found.is_empty() {
@@ -143,17 +154,25 @@ fn invalid(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
                not be unique.";
     let words = "Drop them on the source, unless one is being built right now (or build them again with reindex index concurrently, \
                  which fails as long as a unique one has duplicates)";
-    let sql: Vec<String> = found.iter().map(drop_index).collect();
+    let of_constraint: Vec<OfConstraint> = rows.parse()?;
+    let needed: HashSet<String> = of_constraint.iter().filter(|one| one.is_constraint).map(|one| one.index.sql()).collect();
+    let mend = |index: &Object| match needed.contains(&index.sql()) {
+        true => format!("reindex index concurrently {};", index.sql()),
+        false => drop_index(index),
+    };
+    let sql: Vec<String> = found.iter().map(mend).collect();
     Ok(vec![
         Finding::new("G15", Severity::Warning, "source", sentence, why).with_fix(fix_sql(words, &sql)).with_objects(labels(&found)),
     ])
 }
 
-/// Indexes with equal definitions, in the order of who should stay. An index that enforces uniqueness may go only if the one that stays
-/// does so too. Up to 16 expressions are kept with their places in the text of the statement, which say nothing. Parts of partitioned
-/// indexes cannot be dropped by themselves.
+/// Indexes with equal definitions, in the order of who should stay; only those with the same columns are compared further. An index that
+/// enforces uniqueness may go only if the one that stays does so too. Majors up to 16 keep expressions together with their places in
+/// the text of the statement, which say nothing. Parts of partitioned indexes cannot be dropped by themselves.
 const DUPLICATES: &str = r"
-with candidates as (
+with alike as (
+  select i.*, count(*) over (partition by i.indrelid, i.indkey::text) as others from pg_index i where i.indisvalid and i.indexrelid >= 16384
+), candidates as (
   select i.indexrelid, i.indrelid, c.relname, c.relnamespace, t.relname as table_name, i.indisunique,
          exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
                                            and d.refclassid = 'pg_constraint'::regclass) as is_constraint,
@@ -161,9 +180,9 @@ with candidates as (
          concat_ws('/', i.indkey::text, i.indclass::text, i.indcollation::text, i.indoption::text, c.relam, i.indnkeyatts, i.indimmediate,
                    regexp_replace(concat_ws('/', i.indexprs::text, ':if', i.indpred::text), ':location -?\d+', '', 'g'),
                    coalesce(case when i.indisunique then to_jsonb(i) ->> 'indnullsnotdistinct' end, 'false')) as definition
-    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
+    from alike i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
     join pg_namespace n on n.oid = c.relnamespace
-   where c.relkind = 'i' and i.indisvalid and not c.relispartition and c.relpersistence <> 't'
+   where i.others > 1 and c.relkind = 'i' and not c.relispartition and c.relpersistence <> 't'
      and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 ), ranked as (
   select c.*, row_number() over same as place, first_value(c.relname) over same as original,

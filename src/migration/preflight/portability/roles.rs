@@ -59,28 +59,34 @@ const ROLES_EXPLAINED: &str = "Lists the roles that have to do with the database
      passwords. On a target where you are no superuser the attributes superuser, replication and bypassrls are left out, because \
      only who has them may give them. Set a password for each role that logs in, with \\password of psql.";
 
-/// Roles with something to do with the database, and members of them up and down. Predefined roles lead nowhere: everybody is a
-/// member of them. The bootstrap superuser (oid 10) is on every server under one name or another.
+/// Roles with something to do with the database, those that are members of them, and those that they are members of. Predefined roles
+/// lead nowhere: everybody is a member of them; nor do memberships that only let a creator administer what it created (from 16 on).
+/// The bootstrap superuser (oid 10) is on every server under one name or another.
 const ROLES: &str = "
 with recursive here as (
   select d.oid from pg_database d where d.datname = current_database()
 ), graph as (
-  select m.roleid, m.member from pg_auth_members m join pg_roles g on g.oid = m.roleid where g.rolname !~ '^pg_'
-), concerned (oid) as (
-  select d.refobjid from pg_shdepend d, here
+  select distinct m.roleid, m.member from pg_auth_members m
+   where coalesce((to_jsonb(m) ->> 'inherit_option')::bool, true) or coalesce((to_jsonb(m) ->> 'set_option')::bool, true)
+), direct as (
+  select d.refobjid as oid from pg_shdepend d, here
    where d.refclassid = 'pg_authid'::regclass
      and (d.dbid = here.oid or d.classid = 'pg_database'::regclass and d.objid = here.oid)
   union
   select s.setrole from pg_db_role_setting s, here where s.setrole <> 0 and s.setdatabase in (0, here.oid)
-  union
-  select case when g.roleid = c.oid then g.member else g.roleid end from concerned c join graph g on c.oid in (g.roleid, g.member)
+), members (oid) as (
+  select d.oid from direct d join pg_roles r on r.oid = d.oid where r.rolname !~ '^pg_'
+  union select g.member from members m join graph g on g.roleid = m.oid
+), groups (oid) as (
+  select m.oid from members m
+  union select g.roleid from groups m join graph g on g.member = m.oid
 )
 select r.rolname::text as name, r.rolsuper as superuser, r.rolreplication as replication, r.rolbypassrls as bypass_rls,
        r.rolcreatedb as create_database, r.rolcreaterole as create_role, r.rolcanlogin as login, r.rolinherit as inherit,
        r.rolconnlimit as connections, r.rolvaliduntil::text as valid_until,
-       array(select g.rolname::text from pg_auth_members m join pg_roles g on g.oid = m.roleid
+       array(select g.rolname::text from graph m join pg_roles g on g.oid = m.roleid
               where m.member = r.oid order by g.rolname) as member_of
-  from pg_roles r join (select distinct oid from concerned) c on c.oid = r.oid
+  from pg_roles r join groups c on c.oid = r.oid
  where r.oid <> 10 and r.rolname !~ '^pg_' and r.rolname <> current_user
  order by 1";
 

@@ -39,6 +39,7 @@ with seen as (
               then pg_sequence_last_value(s.seqrelid) end as last
     from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relpersistence <> 't'
+     and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 ), measured as (
   select s.*, case when s.seqcycle then 0
                    when s.seqincrement > 0 then (s.last::numeric - s.seqmin) / greatest(s.seqmax::numeric - s.seqmin, 1)

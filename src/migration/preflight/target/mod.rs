@@ -33,10 +33,10 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "An earlier migration",
             about: "whether the target holds an earlier migration",
             grant: "",
-            explain: "Looks for the schema in which a migration keeps its records, on the target; and, at both ends, for replication slots, \
+            explain: "Looks on the target for the schema in which a migration keeps its records, and for replication slots, \
                       publications, subscriptions and replication origins whose names begin with neon_migrate.\n\n\
                       Records mean that an earlier migration did not end: another one cannot be begun over it. A slot that nobody \
-                      reads keeps WAL on the source until its disk is full.\n\n\
+                      reads keeps WAL until the disk is full. The same on the source is told under F13.\n\n\
                       Continue the earlier migration with its own command, or begin anew with --replace-target. Remove the slots and \
                       the other things, if no migration is under way that needs them.",
             look: Look::Both(earlier),

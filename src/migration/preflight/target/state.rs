@@ -1,4 +1,4 @@
-//! What else there is at both ends: sessions, leftovers of earlier runs, a way back, replicas.
+//! What else there is at the ends: sessions, leftovers of earlier runs on the target, a way back, replicas.
 
 use serde::Deserialize;
 
@@ -9,14 +9,6 @@ use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::{Ident, human, literal};
 
 pub(super) fn checks() -> Vec<Check> {
-    let leftovers = |side, explain| Check {
-        code: "I4",
-        title: "Leftovers of earlier runs",
-        about: "whether earlier runs left something behind",
-        grant: CATALOGS,
-        explain,
-        look: Look::Rows { side, query: LEFTOVERS, evaluate: self::leftovers },
-    };
     vec![
         Check {
             code: "I3",
@@ -30,8 +22,14 @@ pub(super) fn checks() -> Vec<Check> {
                       A psql that you left open yourself does no harm as long as it is idle.",
             look: Look::Rows { side: Side::Target, query: SESSIONS, evaluate: sessions },
         },
-        leftovers(Side::Source, ""),
-        leftovers(Side::Target, ""),
+        Check {
+            code: "I4",
+            title: "Leftovers on the target",
+            about: "whether earlier runs left something on the target",
+            grant: CATALOGS,
+            explain: "",
+            look: Look::Rows { side: Side::Target, query: LEFTOVERS, evaluate: leftovers },
+        },
         Check {
             code: "I5",
             title: "A way back",
@@ -99,7 +97,7 @@ fn sessions(_: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
 }
 
 /// What we make has names that begin with `neon_migrate`. Slots and origins belong to the whole server; a slot of another database can
-/// be dropped only there. The name of the database is given with a subscription because its statements must be run in it.
+/// be dropped only there. What is left on the source is told with the rest of its replication (F13).
 const LEFTOVERS: &str = r"
 select 'replication slot' as kind, s.slot_name::text as name, s.active as busy
   from pg_replication_slots s
@@ -143,23 +141,22 @@ impl Leftover {
     }
 }
 
-fn leftovers(_: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+fn leftovers(_: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
     let found: Vec<Leftover> = rows.parse()?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let of = side.name();
-    let sentence = format!("Earlier runs left {} on the {of}.", count(found.len(), "object", "objects"));
-    let why = "A slot that nobody reads keeps WAL until the disk is full, and names that are taken are in the way of the next run.";
+    let sentence = format!("Earlier runs left {} on the target.", count(found.len(), "object", "objects"));
+    let why = "Names that are taken are in the way of the next run, and a slot that nobody reads keeps WAL until the disk is full.";
     let sql: Vec<String> = found.iter().flat_map(Leftover::remove).collect();
     let finding =
-        Finding::new("I4", Severity::Warning, of, sentence, why).with_objects(found.iter().map(Leftover::label).collect());
+        Finding::new("I4", Severity::Warning, "target", sentence, why).with_objects(found.iter().map(Leftover::label).collect());
     if sql.is_empty() {
         let fix = "They are in use: a migration is running. See that it ends, or end it, before another one begins.";
         return Ok(vec![finding.with_fix(fix)]);
     }
-    let words = format!("If no migration is under way that needs them, remove them; execute this in the {of} database");
-    Ok(vec![finding.with_fix(fix_sql(&words, &sql))])
+    let words = "If no migration is under way that needs them, remove them; execute this in the target database";
+    Ok(vec![finding.with_fix(fix_sql(words, &sql))])
 }
 
 const WAL_LEVEL: &str = "select current_setting('wal_level') as wal_level";
@@ -188,7 +185,7 @@ fn way_back(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
 
 /// A walsender that reads a logical slot is a subscriber's. Roles that may not look into the sessions of others see no state.
 const REPLICAS: &str = "
-select r.application_name as application, r.client_addr::text as address, r.state, r.sync_state,
+select r.application_name as application, host(r.client_addr) as address, r.state, r.sync_state,
        r.state is null and not pg_has_role('pg_read_all_stats', 'USAGE') as hidden
   from pg_stat_replication r
  where r.state is distinct from 'backup'
@@ -255,7 +252,7 @@ mod tests {
         let cx = Context { known: &known, options: &Options::check() };
         let slot = |busy: bool| Rows(vec![serde_json::json!({"kind": "replication slot", "name": "neon_migrate_1", "busy": busy})]);
         let fix = |busy| {
-            let found = leftovers(&cx, Side::Source, &slot(busy)).unwrap_or_default();
+            let found = leftovers(&cx, Side::Target, &slot(busy)).unwrap_or_default();
             found.into_iter().find_map(|finding| finding.fix).unwrap_or_default()
         };
         assert!(!fix(true).contains("drop"));
