@@ -7,12 +7,12 @@ SHELL := /bin/bash
 SCALE ?= 0.2
 export SCALE
 
-.PHONY: help test lint fmt demo bench picture postgres prerequisites clean-cache
+.PHONY: help test lint fmt docs demo bench picture postgres neon-api prerequisites clean-cache
 
 help:            ## What there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-test: prerequisites postgres lint  ## Everything: format, lint, and all tests on Postgres 14 to 18
+test: prerequisites postgres neon-api lint  ## Everything: format, lint, and all tests on Postgres 14 to 18
 	@for major in 14 15 16 17 18; do test -x "$${NEON_MIGRATE_TEST_PG:-.cache/pg}/$$major/bin/postgres" || { echo "Postgres $$major is missing"; exit 1; }; done
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --all-targets; \
@@ -25,6 +25,9 @@ lint: prerequisites  ## Format and lint; licences and sources where cargo-deny i
 	cargo clippy --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed; licences were not checked"; fi
 
+docs:            ## Writes docs/guide/findings.md from the texts of the checks
+	NEON_MIGRATE_WRITE_DOCS=1 cargo test --lib --quiet -- the_guide_says_what_the_checks_say
+
 fmt:             ## Formats the code
 	cargo fmt
 
@@ -35,6 +38,7 @@ demo: prerequisites postgres  ## Two real local clusters, a sample shop, one mig
 bench: prerequisites postgres  ## Our speed beside pg_dump, pg_restore and pgcopydb, in one run (BENCH="--quick", "--rounds 5", …)
 	cargo build --release
 	scripts/bench target/release/neon-migrate $(BENCH)
+	scripts/bench_check target/release/neon-migrate $(filter --quick,$(BENCH))
 
 picture: prerequisites postgres  ## Draws the README's pictures of the terminal from a real run of the demo
 	cargo build --release
@@ -43,8 +47,11 @@ picture: prerequisites postgres  ## Draws the README's pictures of the terminal 
 postgres: prerequisites  ## Fetches the Postgres servers and client tools into .cache/pg
 	@scripts/fetch-postgres
 
+neon-api: prerequisites  ## Fetches the document of Neon's API, and the mock for its contract test, into .cache/neon-api
+	@scripts/fetch-neon-api
+
 prerequisites:
 	@scripts/prerequisites
 
-clean-cache:     ## Removes the fetched servers
-	rm -rf .cache/pg
+clean-cache:     ## Removes what was fetched
+	rm -rf .cache/pg .cache/neon-api

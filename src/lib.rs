@@ -1,8 +1,9 @@
 //! The Neon Migration Assistant: moves a Postgres database to Neon, or to any Postgres, and proves that nothing was lost.
 //!
 //! The map. `migration` tells the story and calls one room per phase; `engine` knows steps, events, the journal and the view, and
-//! nothing of Postgres; `pg` knows Postgres and nothing of migrations; `store` is SQLite; `cli` turns the engine's view into
-//! text. The arrows are `cli → migration → {engine, pg}` and `engine → store`; `tests/it/layers.rs` keeps them true.
+//! nothing of Postgres; `pg` knows Postgres and nothing of migrations; `neon` knows Neon's API, likewise; `store` is SQLite; `cli`
+//! turns the engine's view into text. The arrows are `cli → migration → {engine, pg, neon}` and `engine → store`; `tests/it/layers.rs`
+//! keeps them true.
 
 pub mod cli;
 pub mod demo;

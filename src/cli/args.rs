@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use super::commands::args::CommandsArgs;
+pub use super::create_project::args::CreateProjectArgs;
 use crate::migration::scope::{Pattern, Scope};
 
 /// The environment variable that holds the source's connection string.
@@ -24,12 +25,14 @@ pub const TARGET_VARIABLE: &str = "NEON_MIGRATE_TARGET";
     max_term_width = 100,
     after_help = "\
 Begin here:
-  neon-migrate copy --dry-run    looks at both ends and shows the plan; nothing is written
+  neon-migrate check             tells what a migration would meet; changes nothing
+  neon-migrate create-project    creates a Neon project that fits
   neon-migrate copy              copies everything, and proves it
 
-Both take --source and --target; see neon-migrate copy --help for connection strings and examples.
+They take --source and --target; see neon-migrate copy --help for connection strings and examples.
 Exit codes: 0 done, 2 usage, 3 something must be mended first, 4 the two sides differ, 5 paused and
-resumable, 6 source failed, 7 target failed, 8 another process is at it, 130 interrupted."
+resumable, 6 source failed, 7 target failed, 8 another process is at it, 9 Neon's API failed,
+130 interrupted."
 )]
 pub struct Cli {
     /// What to do.
@@ -100,6 +103,11 @@ pub enum Command {
     ///
     /// If it is interrupted, even by a power cut, the same command goes on where it was: what is finished is not done again.
     Copy(Box<CopyArgs>),
+    /// Creates a Neon project that fits a source
+    ///
+    /// Looks at the source, proposes every value of the project with its reason, shows the request, and asks before it creates. The API key
+    /// comes from NEON_API_KEY, or is asked for on the terminal; it is never an argument.
+    CreateProject(Box<CreateProjectArgs>),
     /// Compares two databases that nobody writes to, table by table
     ///
     /// Ends with 0 if all tables are equal and with 4 if not, and shows the keys of rows that differ. While one side is written to,
@@ -437,7 +445,15 @@ mod tests {
 
     #[test]
     fn help_looks_like_this() {
-        for (name, command) in [("main", None), ("copy", Some("copy")), ("verify", Some("verify")), ("status", Some("status"))] {
+        for (name, command) in [
+            ("main", None),
+            ("check", Some("check")),
+            ("commands", Some("commands")),
+            ("copy", Some("copy")),
+            ("create-project", Some("create-project")),
+            ("verify", Some("verify")),
+            ("status", Some("status")),
+        ] {
             let mut all = Cli::command().term_width(100);
             all.build();
             let found = command.and_then(|name| all.find_subcommand(name).cloned());

@@ -1,8 +1,7 @@
 //! `neon-migrate demo`: a sample database to try things on.
 
-use tokio_util::sync::CancellationToken;
-
 use super::args::DemoCommand;
+use super::exit;
 use crate::demo::load::{LoadError, load};
 use crate::engine::report::{Exit, Report};
 use crate::pg::conninfo::{Conninfo, Environment};
@@ -15,8 +14,7 @@ pub async fn run(command: &DemoCommand, quiet: bool) -> Result<Exit, Report> {
     let info = Conninfo::parse(source.expose(), &Environment::of_process())
         .map_err(|error| Report::new(error.code(), Exit::Usage, error.to_string()))?;
     let client = sql::connect(&info, "neon-migrate demo").await.map_err(not_connected)?;
-    let stop =
-        stop_on_signal().map_err(|error| Report::new("internal", Exit::Bug, format!("Signals cannot be handled: {error}.")))?;
+    let stop = exit::stop_on_signal()?;
     let size = load(&client, *scale, &stop, |done| {
         if !quiet {
             anstream::println!("[{:>2}/{}] {}, {:.1} s", done.number, done.of, done.batch.title, done.took.as_secs_f64());
@@ -26,21 +24,6 @@ pub async fn run(command: &DemoCommand, quiet: bool) -> Result<Exit, Report> {
     .map_err(|error| not_loaded(&error))?;
     anstream::println!("The sample shop is in {}: {} MB.", info.label(), size / 1_000_000);
     Ok(Exit::Done)
-}
-
-/// Cancelled by Ctrl-C or SIGTERM.
-fn stop_on_signal() -> std::io::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        told.cancel();
-    });
-    Ok(stop)
 }
 
 fn not_connected(error: PgError) -> Report {

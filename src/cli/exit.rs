@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::event::EventKind;
-use crate::engine::report::Exit;
+use crate::engine::report::{Exit, Report};
 use crate::engine::step::Cx;
 
 impl From<Exit> for ExitCode {
@@ -40,6 +41,31 @@ pub fn handle_signals(cx: &Cx) -> std::io::Result<SignalGuard> {
         }
     });
     Ok(SignalGuard(task))
+}
+
+/// Cancelled by Ctrl-C or SIGTERM, for commands that keep no journal. A second one ends the process.
+///
+/// # Errors
+/// The system does not let signals be handled.
+pub fn stop_on_signal() -> Result<CancellationToken, Report> {
+    let listen = || Ok::<_, std::io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
+    let (mut interrupts, mut terminations) =
+        listen().map_err(|error| Report::new("internal", Exit::Bug, format!("Signals cannot be handled: {error}.")))?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupts.recv() => (),
+                _ = terminations.recv() => (),
+            }
+            if told.is_cancelled() {
+                std::process::exit(i32::from(Exit::Interrupted.code()));
+            }
+            told.cancel();
+        }
+    });
+    Ok(stop)
 }
 
 /// Ends the handling of signals when it is dropped.

@@ -5,9 +5,11 @@ pub mod argv;
 pub mod check;
 pub mod commands;
 pub mod copy;
+pub mod create_project;
 pub mod demo;
 pub mod exit;
 mod log;
+mod prompt;
 pub mod render;
 pub mod status;
 pub mod verify;
@@ -80,6 +82,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
     match cli.command {
         Command::Check(args) => check::run(*args, &cli.talk).await,
         Command::Copy(args) => copy::run(*args, &cli.talk).await,
+        Command::CreateProject(args) => create_project::run(*args, &cli.talk).await,
         Command::Verify(args) => verify::run(args, &cli.talk).await,
         Command::Commands(args) => commands::run(args, &cli.talk).await,
         Command::Status(args) => status::run(&args, &cli.talk),

@@ -12,6 +12,7 @@ pub mod once;
 pub mod post;
 pub mod preflight;
 pub mod provider;
+pub mod provision;
 pub mod replace;
 pub mod schema;
 pub mod scope;

@@ -21,7 +21,8 @@ const NARROWER: &[(&str, &[&str])] = &[("cli/render", &["engine", "cli"]), ("cli
 const DOORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store/"]),
     ("postgres_protocol::", &["pg/"]),
-    ("tokio_rustls::", &["pg/"]),
+    ("tokio_rustls::", &["pg/", "neon/"]),
+    ("reqwest::", &["neon/"]),
     ("TcpStream::connect", &["pg/dial/"]),
     ("UnixStream::connect", &["pg/dial/"]),
     ("Command::new", &["pg/tools.rs", "migration/schema/archive.rs", "cli/argv.rs"]),

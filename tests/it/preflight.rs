@@ -527,3 +527,17 @@ async fn two_databases_that_are_compared_must_be_readable_on_both_sides() {
     execute_fix(&cluster, "dst", only(&found, "C4")).await;
     assert_eq!(look_with(&source, &target, &compare).await.findings, []);
 }
+
+#[tokio::test]
+async fn a_cast_of_the_users_own_does_not_change_what_the_server_says() {
+    let cluster = Cluster::start(17).await;
+    cluster.create_database("src").await;
+    let target = cluster.neon_shaped_target("dst").await;
+    cluster
+        .psql("src", "create function public.one(text) returns int language sql as 'select 1'; create cast (text as int) with function public.one(text)")
+        .await;
+    let found = look(&cluster.superuser_url("src"), &target).await;
+    assert_eq!(found.facts.source.version.major(), 17);
+    assert!(found.facts.source.connections.max > 10);
+    assert_gone(&found, "B1");
+}

@@ -46,8 +46,8 @@ async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options:
     let known = learn(source, against, options).await?;
     let target = if let Against::Target(end) = against { Some(end) } else { None };
     let mut outcomes = check::run(&checks(options.purpose), Ends { source, target }, &Context { known: &known, options }).await?;
-    let place = outcomes.iter().position(|outcome| outcome.code.starts_with('C')).unwrap_or(0);
-    outcomes.insert(place, client_tools(source, &known, options).await);
+    outcomes.push(client_tools(source, &known, options).await);
+    outcomes.sort_by_key(|outcome| super::order(&outcome.code));
     let fences = answer_or_nothing(source, super::privileges::fences(source).await).map_err(of_source)?;
     let holdings = answer_or_nothing(source, holdings::list(source.answers()).await).map_err(of_source)?.flatten();
     let estimate = match (source, target) {

@@ -34,8 +34,8 @@ const ROUND_TRIPS: u32 = 5;
 /// How much there is to carry, in bytes, by the pages of the last vacuum or analyze.
 const VOLUME: &str = "
 select coalesce(sum(c.relpages::int8) filter (where c.relkind in ('r', 'm', 't')), 0)::int8
-         * current_setting('block_size')::int8 as rows,
-       coalesce(sum(c.relpages::int8) filter (where c.relkind = 'i'), 0)::int8 * current_setting('block_size')::int8 as indexes
+         * to_number(current_setting('block_size'), '9999999999')::int8 as rows,
+       coalesce(sum(c.relpages::int8) filter (where c.relkind = 'i'), 0)::int8 * to_number(current_setting('block_size'), '9999999999')::int8 as indexes
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'm', 't', 'i') and (n.nspname = 'pg_toast' or n.nspname !~ '^pg_' and n.nspname <> 'information_schema')";
 

@@ -230,7 +230,7 @@ pub struct TargetContent {
 /// One row about the server, the database and the role; only what every role may see. `to_jsonb` reads columns that not every major
 /// has.
 const SERVER: &str = "
-select current_setting('server_version_num')::int4 as version,
+select to_number(current_setting('server_version_num'), '9999999999')::int4 as version,
        (extract(epoch from pg_postmaster_start_time()) * 1000000)::int8 as started_at_us,
        pg_is_in_recovery() as in_recovery,
        d.datname::text as database, d.oid::int8 as database_oid, r.rolname::text as role,
@@ -244,11 +244,11 @@ select current_setting('server_version_num')::int4 as version,
        (select has_schema_privilege(n.oid, 'CREATE') from pg_namespace n where n.nspname = 'public') as create_in_public,
        exists (select from pg_roles g where g.rolname = 'neon_superuser' and pg_has_role(g.oid, 'MEMBER'))
          and exists (select from pg_settings where name ~ '^neon\\.') as neon_superuser,
-       current_setting('max_connections')::int4 as max_connections,
-       current_setting('superuser_reserved_connections')::int4
-         + coalesce(current_setting('reserved_connections', true), '0')::int4 as reserved,
-       current_setting('max_locks_per_transaction')::int8
-         * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8) as lock_slots,
+       to_number(current_setting('max_connections'), '9999999999')::int4 as max_connections,
+       to_number(current_setting('superuser_reserved_connections'), '9999999999')::int4
+         + to_number(coalesce(current_setting('reserved_connections', true), '0'), '9999999999')::int4 as reserved,
+       to_number(current_setting('max_locks_per_transaction'), '9999999999')::int8
+         * (to_number(current_setting('max_connections'), '9999999999')::int8 + to_number(current_setting('max_prepared_transactions'), '9999999999')::int8) as lock_slots,
        (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.relkind in ('r', 'p', 'i', 'I', 'm', 'S', 't')
            and (n.nspname = 'pg_toast' or n.nspname !~ '^pg_' and n.nspname <> 'information_schema')) as relations

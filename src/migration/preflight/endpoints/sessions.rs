@@ -89,8 +89,8 @@ fn plain_text(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
 }
 
 const KEEPALIVES: &str = "
-select current_setting('tcp_keepalives_idle')::int8 as idle_s, current_setting('tcp_keepalives_interval')::int8 as interval_s,
-       current_setting('tcp_keepalives_count')::int8 as count,
+select to_number(current_setting('tcp_keepalives_idle'), '9999999999')::int8 as idle_s, to_number(current_setting('tcp_keepalives_interval'), '9999999999')::int8 as interval_s,
+       to_number(current_setting('tcp_keepalives_count'), '9999999999')::int8 as count,
        inet_client_addr() is null or inet_client_addr() <<= inet '127.0.0.0/8' or inet_client_addr() = inet '::1' as local";
 
 /// After how many seconds a dead connection should be noticed.

@@ -1,156 +1,165 @@
-//! Who is connected, and what their sessions rely on.
+//! Who uses the database, and what of their sessions a pooler would break.
 
 use serde::Deserialize;
 
 use super::super::answer::Rows;
-use super::super::check::{Check, Context, Evaluated, Look, Side, count, fix_sql, not_evaluated};
+use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Side, count, fix_sql, not_evaluated};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::{human, human_line};
 
-const SESSIONS: &str = "what the sessions of others rely on";
-const CLIENTS: &str = "who is connected from where";
-
 pub(super) fn checks() -> Vec<Check> {
+    let rows = |code, title, about, explain, query, evaluate| Check {
+        code,
+        title,
+        about,
+        grant: CATALOGS,
+        explain,
+        look: Look::Rows { side: Side::Source, query, evaluate },
+    };
     vec![
-        Check {
-            code: "G22",
-            title: "What sessions rely on",
-            about: SESSIONS,
-            grant: STATISTICS,
-            explain: "Looks at the sessions of the database for advisory locks that outlive their transaction or are held right now, \
-                      and for sessions whose last statement was `listen`. Functions that take advisory locks for a session are listed \
-                      too.\n\n\
-                      Both belong to a session. Through a pooler that gives each transaction another session, such as Neon's pooled \
-                      connection string, notifications do not arrive and locks are not released, mostly without an error. It is only \
-                      seen what is in use at this moment.\n\n\
-                      Give these applications the direct connection string of the target, not the pooled one. Prepared statements, \
-                      temporary tables and `set` need it as well.",
-            look: Look::Rows { side: Side::Source, query: STATE, evaluate: state },
-        },
-        Check {
-            code: "G24",
-            title: "Clients",
-            about: CLIENTS,
-            grant: STATISTICS,
-            explain: "Lists who is connected to the database right now: the role, the application's name and the address, with the \
-                      number of sessions. The sessions of this program do not count.\n\n\
-                      Each of them has to be given the address of the target when applications move, and none of them may be left on \
-                      the source then: what they write there afterwards would be lost. Jobs that connect only now and then are not \
-                      seen, so run it again at other times.\n\n\
-                      Nothing needs to be done now. Find out which application each line is, and where its connection string is kept.",
-            look: Look::Rows { side: Side::Source, query: INVENTORY, evaluate: inventory },
-        },
+        rows("G22", "What a pooler breaks", STATE_ABOUT, STATE_TEXT, STATE, state),
+        rows("G24", "Clients", CLIENTS_ABOUT, CLIENTS_TEXT, CLIENTS, clients),
     ]
 }
 
-/// What shows the sessions of others in full.
-const STATISTICS: &str = "Grant pg_read_all_stats to the role.";
+const STATE_ABOUT: &str = "what clients keep in their sessions";
 
-/// `<insufficient privilege>` is what `pg_stat_activity` shows of a query that the role may not see; then it hides the address and the
-/// kind of the session as well.
-const STATE: &str = r"
-select 'hidden' as kind, a.usename::text as what, count(*)::int8 as n from pg_stat_activity a
- where a.datname = current_database() and a.usesysid is not null and a.query = '<insufficient privilege>' group by a.usename
-union all
-select 'advisory lock held by ' || coalesce(quote_ident(a.usename), 'somebody'), a.application_name, count(*)
-  from pg_locks l join pg_stat_activity a on a.pid = l.pid
- where l.locktype = 'advisory' and l.database = (select d.oid from pg_database d where d.datname = current_database())
-   and l.pid <> pg_backend_pid() and a.application_name not like 'neon-migrate%'
- group by a.usename, a.application_name
-union all
-select 'listening session of ' || quote_ident(a.usename), a.application_name, count(*)
-  from pg_stat_activity a
- where a.datname = current_database() and a.query ~* '^\s*listen\M' and a.pid <> pg_backend_pid()
-   and a.application_name not like 'neon-migrate%'
- group by a.usename, a.application_name
-union all
-select 'advisory locks in function', p.oid::regprocedure::text, 1
-  from pg_proc p join pg_namespace n on n.oid = p.pronamespace
- where p.prosrc ~* '\mpg_(try_)?advisory_lock' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
- order by 1, 2";
+const STATE_TEXT: &str = "\
+At the moment of the check, sessions of this database are named that hold advisory locks or whose last statement was a listen, \
+and temporary tables are counted. What comes and goes is missed if it was not there at that moment.
+
+A pooler in transaction mode, such as the one behind Neon's addresses with -pooler, gives each transaction any of its \
+connections. So what belongs to a session is lost or given to somebody else: notifications arrive at nobody, locks are released \
+by another session or never, temporary tables are gone.
+
+Let such applications connect to the direct address of the target, without a pooler.";
+
+const CLIENTS_ABOUT: &str = "who is connected to the database";
+
+const CLIENTS_TEXT: &str = "\
+The sessions of this database at the moment of the check are counted by role, application name and address. Our own are left \
+out, and so are clients that are not connected right now.
+
+Each of these has to be given the new connection string at the cutover. One that is forgotten goes on writing to the source, \
+and what it writes there is lost to the target.
+
+Run the check at several times of the day, so that nightly jobs are seen as well. A job that runs once a month has to be \
+known.";
+
+/// A plain role sees neither statements nor kinds of the sessions of others; locks are for everybody to see.
+const STATE: &str = "
+with sessions as (
+  select a.pid, a.usename::text as role, coalesce(a.application_name, '') as application, a.query, a.backend_type
+    from pg_stat_activity a
+   where a.datid is not null and a.datname = current_database() and a.usesysid is not null and a.pid <> pg_backend_pid()
+     and coalesce(a.application_name, '') not like 'neon-migrate%'
+), found as (
+  select s.pid, s.role, s.application, 'advisory lock' as what, count(*) as n
+    from pg_locks l join sessions s on s.pid = l.pid where l.locktype = 'advisory' and l.granted
+   group by s.pid, s.role, s.application
+  union all
+  select pid, role, application, 'listen', 1 from sessions where query ~* '^\\s*listen\\M'
+  union all
+  select pid, role, application, 'hidden', 1 from sessions where backend_type is null and query = '<insufficient privilege>'
+  union all
+  select null, null, '', 'temporary table', count(*)
+    from pg_class c where c.relkind = 'r' and c.relpersistence = 't' and c.relnamespace <> pg_my_temp_schema()
+  having count(*) > 0
+)
+select f.pid::int8 as pid, f.role, f.application, f.what, f.n from found f order by f.what, f.role collate \"C\", f.pid";
 
 #[derive(Deserialize)]
-struct State {
-    kind: String,
-    what: Option<String>,
+struct Kept {
+    pid: Option<i64>,
+    role: Option<String>,
+    application: String,
+    what: String,
     n: usize,
 }
 
-fn state(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
-    let rows: Vec<State> = rows.parse()?;
-    let (hidden, rows): (Vec<State>, Vec<State>) = rows.into_iter().partition(|row| row.kind == "hidden");
-    let is_somebodys = |row: &&State| !super::is_platform_role(cx, row.what.as_deref().unwrap_or_default());
-    let hidden: usize = hidden.iter().filter(is_somebodys).map(|row| row.n).sum();
-    if hidden > 0 {
-        return Ok(vec![hidden_sessions(cx, ("G22", SESSIONS), side, hidden)]);
-    }
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let label = |row: &State| match row.what.as_deref().filter(|what| !what.is_empty()) {
-        Some(call) if row.kind == "advisory locks in function" => format!("{} {}", row.kind, human_line(call)),
-        Some(application) => format!("{} as {} ({})", row.kind, human(application), row.n),
-        None => format!("{} ({})", row.kind, row.n),
-    };
-    let sentence = "Applications use advisory locks or listen for notifications.".to_owned();
-    let why = "Both belong to a session. A pooler that gives each transaction another session, such as a pooled connection string, \
-               breaks them, mostly without an error.";
-    let fix = "Give these applications the direct connection string of the target, not the pooled one.";
-    let objects = rows.iter().map(label).collect();
-    Ok(vec![Finding::new("G22", Severity::Note, "source", sentence, why).with_fix(fix).with_objects(objects)])
-}
-
-/// Roles that may not see the sessions of others see who is connected, but not from where.
-const INVENTORY: &str = "
-select coalesce(a.usename, '')::text as role, coalesce(a.application_name, '') as application, host(a.client_addr) as address,
-       a.query = '<insufficient privilege>' as hidden, count(*)::int8 as sessions
-  from pg_stat_activity a
- where a.datname = current_database() and a.usesysid is not null and a.pid <> pg_backend_pid()
-   and coalesce(a.backend_type, 'client backend') = 'client backend' and a.application_name not like 'neon-migrate%'
- group by 1, 2, 3, 4 order by 1, 2, 3, 4";
-
-/// Sessions that are alike.
-#[derive(Deserialize)]
-struct Client {
-    role: String,
-    application: String,
-    address: Option<String>,
-    hidden: bool,
-    sessions: usize,
-}
-
-impl Client {
+impl Kept {
     fn label(&self) -> String {
-        let application = if self.application.is_empty() { String::new() } else { format!(" as {}", human(&self.application)) };
-        let address = self.address.as_deref().map(|address| format!(" from {address}")).unwrap_or_default();
-        format!("role {}{application}{address} ({})", human(&self.role), count(self.sessions, "session", "sessions"))
+        let what = match self.what.as_str() {
+            "listen" => "listens".to_owned(),
+            "advisory lock" => format!("holds {}", count(self.n, "advisory lock", "advisory locks")),
+            _ => return count(self.n, "temporary table", "temporary tables"),
+        };
+        let application = if self.application.is_empty() { String::new() } else { format!(", {}", human_line(&self.application)) };
+        format!("process {} ({}{application}): {what}", self.pid.unwrap_or(0), human(self.role.as_deref().unwrap_or_default()))
     }
 }
 
-fn inventory(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
-    let clients: Vec<Client> = rows.parse()?;
-    let clients: Vec<Client> = clients.into_iter().filter(|client| !super::is_platform_role(cx, &client.role)).collect();
-    let hidden: usize = clients.iter().filter(|client| client.hidden).map(|client| client.sessions).sum();
-    if hidden > 0 {
-        return Ok(vec![hidden_sessions(cx, ("G24", CLIENTS), side, hidden)]);
+fn state(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let (hidden, found): (Vec<Kept>, Vec<Kept>) = rows.parse::<Kept>()?.into_iter().partition(|one| one.what == "hidden");
+    let mut findings = Vec::new();
+    if !hidden.is_empty() {
+        findings.push(may_not_see(cx, side, ("G22", STATE_ABOUT), hidden.len()));
     }
-    if clients.is_empty() {
-        return Ok(Vec::new());
+    if !found.is_empty() {
+        let sentence = "Clients keep something in their sessions.".to_owned();
+        let why = "Behind a pooler in transaction mode it is lost, or given to another client.";
+        let fix = "Let these applications connect to the direct address of the target, which has no pooler in between.";
+        let finding = Finding::new("G22", Severity::Note, side.name(), sentence, why);
+        findings.push(finding.with_fix(fix).with_objects(found.iter().map(Kept::label).collect()));
     }
-    let sessions = clients.iter().map(|client| client.sessions).sum();
-    let sentence = format!("{} connected to the database.", count(sessions, "session is", "sessions are"));
-    let why = "Each client has to be given the address of the target when applications move. What one that is forgotten writes to \
-               the source afterwards is lost.";
-    let fix = "Find out which application each line is, and where its connection string is kept. Jobs that connect only now and then \
-               are not seen: run this again at other times.";
-    let objects = clients.iter().map(Client::label).collect();
-    Ok(vec![Finding::new("G24", Severity::Note, "source", sentence, why).with_fix(fix).with_objects(objects)])
+    Ok(findings)
 }
 
-fn hidden_sessions(cx: &Context<'_>, (code, about): (&str, &str), side: Side, hidden: usize) -> Finding {
+/// What a check could not see of sessions of other roles, with the grant for it.
+fn may_not_see(cx: &Context<'_>, side: Side, (code, about): (&str, &str), hidden: usize) -> Finding {
     let role = cx.role(side);
-    let reason = format!("the role {} may not look into {} of others", human(role.as_str()), count(hidden, "session", "sessions"));
+    let sessions = count(hidden, "session", "sessions");
+    let reason = format!("the role {} may not see what {sessions} of other roles do", human(role.as_str()));
     let words = "Execute this on the source as a superuser or as a role that may grant it";
     not_evaluated(code, side, about, &reason, &fix_sql(words, &[format!("grant pg_read_all_stats to {role};")]))
+}
+
+const CLIENTS: &str = "
+select a.usename::text as role, coalesce(a.application_name, '') as application, coalesce(host(a.client_addr), '') as address,
+       a.backend_type is null as hidden, count(*) as n
+  from pg_stat_activity a
+ where a.datid is not null and a.datname = current_database() and a.usesysid is not null and a.pid <> pg_backend_pid()
+   and coalesce(a.application_name, '') not like 'neon-migrate%'
+   and (a.backend_type = 'client backend' or a.backend_type is null and a.query = '<insufficient privilege>')
+ group by 1, 2, 3, 4 order by 1, 2, 3, 4";
+
+#[derive(Deserialize)]
+struct Clients {
+    role: String,
+    application: String,
+    address: String,
+    hidden: bool,
+    n: usize,
+}
+
+impl Clients {
+    fn label(&self) -> String {
+        let application =
+            if self.application.is_empty() { "no application name".to_owned() } else { human_line(&self.application) };
+        let address = match (self.hidden, self.address.as_str()) {
+            (true, _) => "unknown address",
+            (false, "") => "local socket",
+            (false, address) => address,
+        };
+        format!("{} ({application}, {address}; {})", human(&self.role), count(self.n, "session", "sessions"))
+    }
+}
+
+fn clients(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found: Vec<Clients> = rows.parse()?;
+    let hidden: usize = found.iter().filter(|one| one.hidden).map(|one| one.n).sum();
+    let mut findings = Vec::new();
+    if hidden > 0 {
+        findings.push(may_not_see(cx, side, ("G24", CLIENTS_ABOUT), hidden));
+    }
+    if !found.is_empty() {
+        let sessions = found.iter().map(|one| one.n).sum();
+        let sentence =
+            format!("{} connected now.", count(sessions, "session of another client is", "sessions of other clients are"));
+        let why = "Each client has to be given the new connection string at the cutover; one that is forgotten goes on writing to the \
+                   source.";
+        let finding = Finding::new("G24", Severity::Note, side.name(), sentence, why);
+        findings.push(finding.with_objects(found.iter().map(Clients::label).collect()));
+    }
+    Ok(findings)
 }

@@ -1,239 +1,221 @@
-//! Functions: their languages, their bodies, and what they rely on.
+//! Functions, languages and event triggers: what a target may refuse, and what may not work there.
 
 use serde::Deserialize;
 
 use super::super::answer::Rows;
-use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Side, count, fix_sql};
-use super::{Routine, is_managed, routines, target_is_at_least};
+use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql};
+use super::{LEFT_OUT, Routine, refuses};
 use crate::engine::finding::{Finding, Severity};
+use crate::pg::names::{Ident, human_line};
 
 pub(super) fn checks() -> Vec<Check> {
+    let rows = |code, title, about, explain, query, evaluate| Check {
+        code,
+        title,
+        about,
+        grant: CATALOGS,
+        explain,
+        look: Look::Rows { side: Side::Source, query, evaluate },
+    };
     vec![
-        Check {
-            code: "G2",
-            title: "Functions only a superuser may create",
-            about: "in which languages the functions are written",
-            grant: CATALOGS,
-            explain: "Lists functions in C, in internal and in untrusted languages (such as plpython3u), and languages that were made \
-                      by hand. What belongs to extensions is not listed here.\n\n\
-                      Only a superuser may create them, because they can do on the server whatever the server can do. A target where \
-                      you are no superuser, as Neon, refuses them. They are left out by name with what needs them, such as triggers \
-                      and indexes. If a default, a generated column or a check constraint needs one, its table cannot be created and \
-                      the copy stops: then this is a blocker.\n\n\
-                      Write them anew in SQL or PL/pgSQL on the source, or find an extension of the target that has them. On a target \
-                      where you are a superuser, functions in C need their library on its server.",
-            look: Look::Rows { side: Side::Source, query: UNTRUSTED, evaluate: untrusted },
-        },
-        Check {
-            code: "G11",
-            title: "Functions with their owner's rights",
-            about: "which functions run with their owner's rights",
-            grant: CATALOGS,
-            explain: "Lists functions with `security definer` and no `search_path` of their own.\n\n\
-                      Such a function runs with the rights of its owner but looks names up where its caller says. Who may create \
-                      objects in a schema of that path can make it run their code. It is as it was on the source, so nothing breaks, \
-                      but on the target it may belong to the role that migrated and may do all that this role may.\n\n\
-                      Give each a search path of its own. The statements take the function's schema and public; add others that its \
-                      body uses without naming them.",
-            look: Look::Rows { side: Side::Source, query: DEFINERS, evaluate: definers },
-        },
-        Check {
-            code: "G12",
-            title: "Functions that use the server itself",
-            about: "what the bodies of functions use",
-            grant: CATALOGS,
-            explain: "Searches the bodies of functions for words that mean the server itself: files (pg_read_file, lo_import, copy … \
-                      program), its configuration (alter system, session_replication_role), connections that it opens (dblink), and \
-                      functions that were renamed in Postgres 15 (pg_start_backup). Comments count too, and statements put together \
-                      from parts are not seen.\n\n\
-                      The functions are created on the target as they are and fail when they are called: files are others or out of \
-                      reach there, settings may not be changed, and other servers may not be reachable.\n\n\
-                      Read each of them, and change what the target cannot do before applications are moved.",
-            look: Look::Rows { side: Side::Source, query: BODIES, evaluate: bodies },
-        },
-        Check {
-            code: "G21",
-            title: "Functions that rely on the search path",
-            about: "whether functions of constraints and indexes rely on the search path",
-            grant: CATALOGS,
-            explain: "Looks at functions in SQL or PL/pgSQL that check constraints, generated columns, indexes or materialized views \
-                      use. Listed are those whose body reads a table without naming its schema, and that have no `search_path` of \
-                      their own. The body is not understood, only searched, so a few may be listed that are in order, and calls of \
-                      other functions are not seen.\n\n\
-                      A dump is restored with an empty search path, and from Postgres 17 on indexes and materialized views are built \
-                      with a safe one. There the function does not find its table and fails, and with it the rows, the index or the \
-                      view.\n\n\
-                      Give each a search path of its own. It takes effect at once, locks no table, and changes nothing for callers \
-                      whose path was the same; only functions in SQL are no longer inlined.",
-            look: Look::Rows { side: Side::Source, query: RELIANT, evaluate: reliant },
-        },
+        rows("G2", "Functions in untrusted languages", "in which languages functions are", UNTRUSTED_TEXT, UNTRUSTED, untrusted),
+        rows("G2", "Languages of your own", "which languages there are", "", LANGUAGES, languages),
+        rows("G3", "Event triggers", "which event triggers there are", TRIGGERS_TEXT, TRIGGERS, event_triggers),
+        rows("G11", "Functions that run as their owner", "which functions run as their owner", DEFINER_TEXT, DEFINER, definer),
+        rows("G12", "Functions that reach outside", "what functions call", BODIES_TEXT, BODIES, bodies),
     ]
 }
 
-/// Constructors of ranges are internal functions that come with their type. A default, a check or a domain's check that needs a
-/// function is recorded as a dependency of `pg_attrdef` or `pg_constraint`.
-const UNTRUSTED: &str = "
-select case p.prokind when 'p' then 'procedure' else 'function' end as kind, n.nspname::text as schema,
-       p.oid::regprocedure::text as call, l.lanname::text as language, p.probin as library,
-       p.oid in (select d.refobjid from pg_depend d where d.refclassid = 'pg_proc'::regclass
-                    and d.classid in ('pg_attrdef'::regclass, 'pg_constraint'::regclass)) as needed
-  from pg_proc p join pg_language l on l.oid = p.prolang join pg_namespace n on n.oid = p.pronamespace
- where not l.lanpltrusted and p.prokind <> 'a' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
-union all
-select 'language', null, quote_ident(l.lanname), l.lanname::text, null, false
-  from pg_language l
- where l.lanispl and not exists (select from pg_depend d
-                                  where d.classid = 'pg_language'::regclass and d.objid = l.oid and d.deptype = 'e')
- order by 1, 3";
+const UNTRUSTED_TEXT: &str = "\
+Functions are looked for that belong to no extension and that only a superuser may create: those in an untrusted language (C, \
+internal, plpython3u, plperlu …), those marked leakproof, and those with a support function. Languages that no extension \
+brought along are named as well.
+
+Untrusted code may read files and open connections as the server itself, so a managed service does not let it in. C functions \
+also need their library on the target's machine. If the target's role is no superuser, write such a function in PL/pgSQL or SQL, \
+move its work into the application, or use an extension that the target offers. A function that is only marked leakproof can be \
+made without the mark: row-level security then takes other plans, and gives the same rows.";
+
+const TRIGGERS_TEXT: &str = "\
+Event triggers are looked for that belong to no extension. They run when a definition is changed, for every table that is \
+created. Only a superuser may create them, and on some providers the administrator.
+
+They are left out of the copy if the target's role may not create them. If they guard or log changes of the schema, plan for \
+that to be missing after the cutover, or ask the provider whether it has a way.";
+
+const DEFINER_TEXT: &str = "\
+Functions are looked for that are security definer, and whose search path is not set along with them. Such a function runs \
+with the rights of its owner and finds tables and functions by the search path of whoever calls it.
+
+After a migration both may be others: all objects belong to the role that migrates, unless owners are kept, and search paths \
+that were set for a role or a database stay behind. Then the function finds other tables or none, and whoever may create objects \
+in a schema of the path may have his code run by the owner. To set the search path along with the function mends both. The \
+statement takes effect at once and rewrites nothing; see first in which schemas the function looks.";
+
+const BODIES_TEXT: &str = "\
+The bodies of functions are searched for words that mean something else on another server: reading and writing files of the \
+server, running programs, connections to other servers by dblink, and catalogs, columns and functions that Postgres has \
+renamed or removed. Functions in C or of extensions are not looked at. It is a search for words, so a comment may be found, and \
+what a function puts together at run time is not found.
+
+Such a function is created on the target without complaint, and fails when it is called. Files of the source's machine are not \
+there on the target, a managed server has no programs to run, and an address in a dblink call still leads to the old database. \
+Read each, and change or drop what would fail.";
+
+/// Routines of user schemas that belong to no extension and are no part of a range type: `p`, in schema `n` and language `l`.
+macro_rules! routines {
+    ($detail:literal, $where:literal) => {
+        concat!(
+            "
+select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end as kind,
+       n.nspname::text as schema, p.proname::text as name, pg_get_function_identity_arguments(p.oid) as args, ",
+            $detail,
+            " as detail
+  from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
+ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and ",
+            $where,
+            " and not exists (select from pg_depend d
+                    where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
+ order by 2, 3, 4"
+        )
+    };
+}
+
+/// (An aggregate is in the language internal, and may be created by everybody.)
+const UNTRUSTED: &str = routines!(
+    "concat_ws(', ', l.lanname::text, case when p.proleakproof then 'leakproof' end,
+               case when p.prosupport::oid <> 0 then 'with a support function' end)",
+    "p.prokind <> 'a' and (not l.lanpltrusted and l.lanname <> 'sql' or p.proleakproof or p.prosupport::oid <> 0)"
+);
+
+fn untrusted(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found = Routine::taken(cx, rows)?;
+    if found.is_empty() || !refuses(cx) {
+        return Ok(Vec::new());
+    }
+    let sentence = format!("The source has {} that only a superuser can create.", count(found.len(), "function", "functions"));
+    let fix = "Write them in PL/pgSQL or SQL, use an extension that the target offers, or move their work into the application. If \
+               nothing uses them, nothing has to be done.";
+    let finding = Finding::new("G2", Severity::Warning, side.name(), sentence, LEFT_OUT);
+    Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Routine::label).collect())])
+}
+
+const LANGUAGES: &str = "
+select 'language' as kind, null as schema, l.lanname::text as name from pg_language l
+ where l.oid >= 16384
+   and not exists (select from pg_depend d where d.classid = 'pg_language'::regclass and d.objid = l.oid and d.deptype = 'e')
+ order by l.lanname";
+
+fn languages(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found = cx.objects(rows)?;
+    if found.is_empty() || !refuses(cx) {
+        return Ok(Vec::new());
+    }
+    let sentence = format!("The source has {} that no extension brought along.", count(found.len(), "language", "languages"));
+    let fix = "If an extension of that name exists and the target offers it, create it there before the copy; or write the functions \
+               in a language that the target has.";
+    let finding = Finding::new("G2", Severity::Warning, side.name(), sentence, LEFT_OUT);
+    Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Object::label).collect())])
+}
+
+const TRIGGERS: &str = "
+select 'event trigger' as kind, null as schema, e.evtname::text as name,
+       e.evtevent::text || case e.evtenabled when 'D' then ', disabled' else '' end as detail
+  from pg_event_trigger e
+ where not exists (select from pg_depend d where d.classid = 'pg_event_trigger'::regclass and d.objid = e.oid and d.deptype = 'e')
+ order by e.evtname";
+
+fn event_triggers(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found = cx.objects(rows)?;
+    if found.is_empty() || cx.of(Side::Target).is_some_and(|target| target.can.create_event_triggers) {
+        return Ok(Vec::new());
+    }
+    let sentence = format!("The source has {}.", count(found.len(), "event trigger", "event triggers"));
+    let why = "Only a superuser may create them, or the administrator on some providers. If the target's role may not, they are left \
+               out of the copy by name.";
+    let fix = "Plan for what they do to be missing on the target, or use a target whose role may create event triggers.";
+    let finding = Finding::new("G3", Severity::Warning, side.name(), sentence, why);
+    Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Object::label).collect())])
+}
+
+const DEFINER: &str = routines!(
+    "null",
+    "p.prosecdef and not exists (select from unnest(p.proconfig) s (setting) where s.setting like 'search_path=%')"
+);
+
+fn definer(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found = Routine::taken(cx, rows)?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let what = count(found.len(), "function runs", "functions run");
+    let sentence = format!("{what} with the rights of the owner, by the search path of whoever calls.");
+    let why = "After a migration owners and search paths may be others, so it may find other tables or none. It can also be made to run \
+               somebody else's code with the owner's rights.";
+    let schema = |routine: &Routine| Ident::new(routine.object.schema.as_deref().unwrap_or_default());
+    let sql: Vec<String> =
+        found.iter().map(|routine| format!("alter {} set search_path to {}, pg_temp;", routine.sql(), schema(routine))).collect();
+    let words = "Set the search path along with each, on the source, as its owner; name all the schemas that it needs, where it is more \
+                 than its own. It takes effect at once and rewrites nothing";
+    let finding = Finding::new("G11", Severity::Note, side.name(), sentence, why);
+    Ok(vec![finding.with_fix(fix_sql(words, &sql)).with_objects(found.iter().map(Routine::label).collect())])
+}
+
+/// What is searched for, and since which major it is gone; 0 for what depends on the machine. One row per function and word. One rough
+/// search first keeps it fast; what was gone on the source already is no matter of a migration.
+const BODIES: &str = r"
+select case p.prokind when 'p' then 'procedure' else 'function' end as kind, n.nspname::text as schema, p.proname::text as name,
+       pg_get_function_identity_arguments(p.oid) as args,
+       case when w.pattern like '_mcopy%' then 'copy … ' else '' end || (regexp_match(p.prosrc, w.pattern, 'i'))[1] as word, w.gone
+  from (select p.* from pg_proc p
+         where p.prosrc ~* '(pg_|lo_|dblink|copy\s|datlastsysoid|checkpoints_|buffers_|iculocale|_dead_tuples|wal_(?:write|sync)_)'
+        offset 0) p
+  join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
+  join (values
+    (0, '\m(pg_(?:read_(?:binary_)?file|ls_\w+|stat_file|file_\w+|logdir_ls)|lo_(?:import|export)|dblink\w*)\s*\('),
+    (0, '\mcopy\s[^;]*\s((?:from|to)\s+program)\M'),
+    (0, '\mcopy\s[^;]*\s((?:from|to)\s+''/)'),
+    (15, '\m(pg_(?:start_backup|stop_backup|is_in_backup|backup_start_time)|datlastsysoid)\M'),
+    (17, '\m(checkpoints_(?:timed|req)|buffers_(?:checkpoint|backend|backend_fsync)|(?:dat|coll)iculocale|(?:max|num)_dead_tuples)\M'),
+    (18, '\m(wal_(?:write|sync)_time)\M')
+  ) w (gone, pattern) on p.prosrc ~* w.pattern
+ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and l.lanname not in ('c', 'internal')
+   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+ order by 2, 3, 4, w.gone, 5";
 
 #[derive(Deserialize)]
-struct Untrusted {
+struct Mention {
     #[serde(flatten)]
     routine: Routine,
-    language: String,
-    library: Option<String>,
-    needed: bool,
+    word: String,
+    gone: u32,
 }
 
-impl Untrusted {
+impl Mention {
     fn label(&self) -> String {
-        let mut routine = self.routine.clone();
-        if routine.kind != "language" {
-            let library = self.library.as_ref().map(|library| format!(", {library}")).unwrap_or_default();
-            let needed = if self.needed { ", a table needs it" } else { "" };
-            routine.detail = Some(format!("{}{library}{needed}", self.language));
-        }
-        routine.label()
+        let since = if self.gone == 0 { String::new() } else { format!(", gone since Postgres {}", self.gone) };
+        format!("{} ({}{since})", self.routine.label(), human_line(&self.word))
     }
 }
 
-fn untrusted(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let all: Vec<Untrusted> = rows.parse()?;
-    let mut found: Vec<Untrusted> = all.into_iter().filter(|one| super::takes_schema(cx, one.routine.schema.as_deref())).collect();
-    if !is_managed(cx) {
-        found.retain(|one| one.language == "c" && one.routine.kind != "language");
-    }
-    if found.is_empty() {
-        return Ok(Vec::new());
-    }
-    let objects = found.iter().map(Untrusted::label).collect();
-    if !is_managed(cx) {
-        let sentence = format!("{} written in C.", count(found.len(), "function is", "functions are"));
-        let why = "They are in a library of the source's server, which the target's server must have at the same place.";
-        let fix = "Install the libraries on the target's server, for its own major version; or write the functions anew in SQL or \
-                   PL/pgSQL.";
-        return Ok(vec![Finding::new("G2", Severity::Warning, "source", sentence, why).with_fix(fix).with_objects(objects)]);
-    }
-    let severity = if found.iter().any(|one| one.needed) { Severity::Blocker } else { Severity::Warning };
-    let sentence = format!(
-        "{} only a superuser may create.",
-        count(found.len(), "function or language is one that", "functions and languages are some that")
-    );
-    let why = match severity {
-        Severity::Blocker => {
-            "The target's role is no superuser. Tables whose defaults, generated columns or checks need one of them \
-                              cannot be created there, so a copy stops."
-        }
-        _ => "The target's role is no superuser, so they are left out, by name, with everything that needs them.",
-    };
-    let fix = "Write them anew in SQL or PL/pgSQL on the source, or use an extension that the target offers; or go without them.";
-    Ok(vec![Finding::new("G2", severity, "source", sentence, why).with_fix(fix).with_objects(objects)])
-}
-
-const DEFINERS: &str = "
-select case p.prokind when 'p' then 'procedure' else 'function' end as kind, n.nspname::text as schema,
-       p.oid::regprocedure::text as call, 'of ' || quote_ident(r.rolname) as detail
-  from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_roles r on r.oid = p.proowner
- where p.prosecdef and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-   and not exists (select from unnest(p.proconfig) s where s like 'search\\_path=%')
-   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
- order by 3";
-
-fn definers(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let found = routines(cx, rows)?;
+fn bodies(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let (from, to) = (cx.source().version.major(), cx.of(Side::Target).map_or(u32::MAX, |target| target.version.major()));
+    let mut found: Vec<Mention> = rows.parse()?;
+    found.retain(|mention| {
+        let object = &mention.routine.object;
+        (mention.gone == 0 || from < mention.gone && mention.gone <= to)
+            && object.schema.as_ref().is_none_or(|schema| cx.takes(schema, &object.name))
+    });
     if found.is_empty() {
         return Ok(Vec::new());
     }
     let sentence = format!(
-        "{} with the rights of {} owner and looks names up where the caller says.",
-        count(found.len(), "function runs", "functions run"),
-        if found.len() == 1 { "its" } else { "their" }
+        "Functions reach outside of the database, or use what Postgres has removed, in {}.",
+        count(found.len(), "place", "places")
     );
-    let why = "Who may create objects in a schema of the caller's search path can make such a function run their code with its \
-               owner's rights, on the source as on the target.";
-    let sql: Vec<String> = found.iter().map(Routine::pin_search_path).collect();
-    let words = "Give each a search path of its own; see first that its body uses no other schema without naming it. This locks no \
-                 table";
-    let objects = found.iter().map(Routine::label).collect();
-    Ok(vec![Finding::new("G11", Severity::Note, "source", sentence, why).with_fix(fix_sql(words, &sql)).with_objects(objects)])
-}
-
-const BODIES: &str = r"
-select case p.prokind when 'p' then 'procedure' else 'function' end as kind, n.nspname::text as schema,
-       p.oid::regprocedure::text as call, lower(regexp_replace(m.found[1], '\s+', ' ', 'g')) as detail
-  from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
- cross join lateral regexp_match(p.prosrc,
-       '\m(pg_read_file|pg_read_binary_file|pg_ls_dir|pg_ls_logdir|pg_ls_waldir|pg_stat_file|pg_reload_conf|pg_rotate_logfile'
-       || '|lo_import|lo_export|dblink\w*|alter\s+system|session_replication_role|pg_start_backup|pg_stop_backup'
-       || '|(?:from|to)\s+program|copy\s+[^;]*\s(?:from|to)\s+''/)', 'i') as m (found)
- where m.found is not null and l.lanname not in ('c', 'internal') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
- order by 3";
-
-fn bodies(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let mut found = routines(cx, rows)?;
-    // These two are there until 14.
-    let is_kept = |word: Option<&str>| target_is_at_least(cx, 15) || !matches!(word, Some("pg_start_backup" | "pg_stop_backup"));
-    found.retain(|routine| is_kept(routine.detail.as_deref()));
-    if found.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sentence =
-        format!("{} files, settings or connections of the server.", count(found.len(), "function uses", "functions use"));
-    let why = "They are created on the target as they are, but there files are out of reach, settings may not be changed, and other \
-               servers may not answer: they fail when they are called.";
-    let fix = "Read them, and change what the target cannot do before applications are moved.";
-    let objects = found.iter().map(Routine::label).collect();
-    Ok(vec![Finding::new("G12", Severity::Warning, "source", sentence, why).with_fix(fix).with_objects(objects)])
-}
-
-/// A name after `from`, `join`, `into` or `update` that neither goes on with a dot nor is a function's.
-const RELIANT: &str = r#"
-with used as (
-  select distinct d.refobjid as oid
-    from pg_depend d
-   where d.refclassid = 'pg_proc'::regclass and d.refobjid >= 16384
-     and (d.classid in ('pg_constraint'::regclass, 'pg_class'::regclass)
-          or d.classid = 'pg_attrdef'::regclass
-             and exists (select from pg_attrdef f join pg_attribute a on a.attrelid = f.adrelid and a.attnum = f.adnum
-                          where f.oid = d.objid and a.attgenerated <> '')
-          or d.classid = 'pg_rewrite'::regclass
-             and exists (select from pg_rewrite w join pg_class c on c.oid = w.ev_class where w.oid = d.objid and c.relkind = 'm'))
-)
-select 'function' as kind, n.nspname::text as schema, p.oid::regprocedure::text as call, null as detail
-  from used u join pg_proc p on p.oid = u.oid join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
- where l.lanname in ('sql', 'plpgsql') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-   and not exists (select from unnest(p.proconfig) s where s like 'search\_path=%')
-   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
-   and p.prosrc ~* '\m(from|join|into|update)\s+(only\s+)?("[^"]+"|[a-z_][a-z0-9_$]*)(?![a-z0-9_$"]|\s*[.(])'
- order by 3"#;
-
-fn reliant(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let found = routines(cx, rows)?;
-    if found.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sentence = format!(
-        "{} that constraints, indexes or materialized views use {} on the search path.",
-        count(found.len(), "function", "functions"),
-        if found.len() == 1 { "relies" } else { "rely" }
-    );
-    let why = "A dump is restored with an empty search path. The functions do not find their tables then, and the rows, indexes or \
-               views that need them fail.";
-    let sql: Vec<String> = found.iter().map(Routine::pin_search_path).collect();
-    let words = "Give each a search path of its own; see first that its body uses no other schema without naming it. This locks no \
-                 table";
-    let objects = found.iter().map(Routine::label).collect();
-    Ok(vec![Finding::new("G21", Severity::Warning, "source", sentence, why).with_fix(fix_sql(words, &sql)).with_objects(objects)])
+    let why = "The function is created without complaint and fails, or reaches the old server, when it is called.";
+    let fix =
+        "Read each of these functions, and change or drop it before the cutover. A comment that mentions the word is no harm.";
+    let finding = Finding::new("G12", Severity::Warning, side.name(), sentence, why);
+    Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Mention::label).collect())])
 }

@@ -1,100 +1,75 @@
-//! Family G: what of the schema a target may not take, or takes in another way.
+//! Family G: what of the schema a target may not take.
 //!
-//! Much of it depends on whether the target's role is a superuser. Where it is not, as on Neon, which is also what is assumed without
-//! a target, our own copy leaves out by name what the target refuses, with all that needs it; it stops only where a table needs it
-//! (see [`crate::migration::schema::restore`]). So what tables need is a blocker, and all else a warning.
+//! Three kinds of things: what only a superuser may create, which matters where the target's role is none; what the copy does not
+//! carry, such as roles; and what works on the source and may not on a newer server or another machine.
 
-mod catalogs;
 mod clients;
 mod code;
-mod cycles;
-mod events;
-mod indexes;
+mod constraints;
 mod owners;
-mod roles;
-mod sequences;
+mod running_out;
 mod storage;
 mod types;
 
 use serde::Deserialize;
 
 use super::answer::Rows;
-use super::check::{Check, Context, Object, Side};
-use crate::pg::names::{Ident, human_line};
+use super::check::{Check, Context, Object, Side, qualified};
+use crate::pg::names::human_line;
 
 pub(super) fn checks() -> Vec<Check> {
-    let mut checks = owners::checks();
-    checks.extend(roles::checks());
+    let mut checks = Vec::new();
+    checks.extend(owners::checks());
     checks.extend(code::checks());
-    checks.extend(events::checks());
     checks.extend(types::checks());
     checks.extend(storage::checks());
-    checks.extend(catalogs::checks());
-    checks.extend(indexes::checks());
-    checks.extend(cycles::checks());
-    checks.extend(sequences::checks());
+    checks.extend(constraints::checks());
+    checks.extend(running_out::checks());
     checks.extend(clients::checks());
     checks
 }
 
-/// Whether the target's role is no superuser, as far as is known.
-fn is_managed(cx: &Context<'_>) -> bool {
+/// Whether the target refuses what only a superuser may create. Where no target is known, it is taken to be a managed one.
+fn refuses(cx: &Context<'_>) -> bool {
     cx.of(Side::Target).is_none_or(|target| !target.can.superuser)
 }
 
-/// Whether the target is of this major or a newer one, as far as is known.
-fn target_is_at_least(cx: &Context<'_>, major: u32) -> bool {
-    cx.of(Side::Target).is_none_or(|target| target.version.major() >= major)
-}
+/// What happens to an object that a target refuses.
+const LEFT_OUT: &str = "Only a superuser may create such things, and the target's role is none (or no target was given). What a target \
+                        refuses is left out of the copy by name, together with what needs it; if a table needs it, the copy stops \
+                        before any row is moved.";
 
-/// Whether objects of a schema travel that patterns of tables do not select: functions, types and the like.
-fn takes_schema(cx: &Context<'_>, schema: Option<&str>) -> bool {
-    schema.is_none_or(|schema| cx.options.scope.may_match_schema(schema) && !cx.is_platform(schema))
-}
-
-/// The functions, types and the like of an answer that travel.
-fn schema_objects(cx: &Context<'_>, rows: &Rows) -> Result<Vec<Object>, serde_json::Error> {
-    let objects: Vec<Object> = rows.parse()?;
-    Ok(objects.into_iter().filter(|object| takes_schema(cx, object.schema.as_deref())).collect())
-}
-
-fn labels(objects: &[Object]) -> Vec<String> {
-    objects.iter().map(Object::label).collect()
-}
-
-/// Whether a role belongs to the source's provider.
-fn is_platform_role(cx: &Context<'_>, role: &str) -> bool {
-    let provider = cx.host(Side::Source);
-    provider.leave_out_roles.iter().chain(&provider.roles).any(|one| one == role)
-}
-
-/// A function or another object that a name alone does not tell from others.
-#[derive(Debug, Clone, Deserialize)]
+/// A function, procedure or aggregate, with its arguments.
+#[derive(Debug, Deserialize)]
 struct Routine {
-    kind: String,
-    schema: Option<String>,
-    /// As the server writes it for SQL, such as `app.total(integer)`.
-    call: String,
-    detail: Option<String>,
+    #[serde(flatten)]
+    object: Object,
+    /// The types of its arguments, quoted as they have to be in SQL.
+    args: String,
 }
 
 impl Routine {
-    /// For people: `function app.total(integer) (c)`.
+    /// For people: `function public.total(integer) (c)`.
     fn label(&self) -> String {
-        let detail = self.detail.as_ref().map(|detail| format!(" ({})", human_line(detail))).unwrap_or_default();
-        format!("{} {}{detail}", self.kind, human_line(&self.call))
+        let schema = self.object.schema.as_deref().unwrap_or_default();
+        let kind = self.object.kind.as_deref().unwrap_or("function");
+        let detail = self.object.detail.as_ref().map(|detail| format!(" ({})", human_line(detail)));
+        let name = qualified(schema, &self.object.name);
+        format!("{kind} {name}({}){}", human_line(&self.args), detail.unwrap_or_default())
     }
 
-    /// Gives it a search path of its own.
-    fn pin_search_path(&self) -> String {
-        let schema = self.schema.as_deref().unwrap_or("public");
-        let path = if schema == "public" { "public".to_owned() } else { format!("{}, public", Ident::new(schema)) };
-        format!("alter routine {} set search_path = {path}, pg_temp;", self.call)
+    /// For `alter …` and `drop …`.
+    fn sql(&self) -> String {
+        format!("routine {}({})", self.object.sql(), self.args)
     }
-}
 
-/// The functions of an answer that travel.
-fn routines(cx: &Context<'_>, rows: &Rows) -> Result<Vec<Routine>, serde_json::Error> {
-    let routines: Vec<Routine> = rows.parse()?;
-    Ok(routines.into_iter().filter(|routine| takes_schema(cx, routine.schema.as_deref())).collect())
+    /// Those of an answer that are part of the migration.
+    fn taken(cx: &Context<'_>, rows: &Rows) -> Result<Vec<Routine>, serde_json::Error> {
+        let mut routines: Vec<Routine> = rows.parse()?;
+        routines.retain(|routine| {
+            let object = &routine.object;
+            object.schema.as_ref().is_none_or(|schema| cx.takes(schema, &object.name))
+        });
+        Ok(routines)
+    }
 }

@@ -1,180 +1,204 @@
-//! Types, casts, operators and text search: what only a superuser may create.
-
-use serde::Deserialize;
+//! Objects below the tables: casts, text search, base types, and what hides in system schemas.
 
 use super::super::answer::Rows;
 use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count};
-use super::{Routine, is_managed, labels, schema_objects, takes_schema};
+use super::{LEFT_OUT, refuses};
 use crate::engine::finding::{Finding, Severity};
 
 pub(super) fn checks() -> Vec<Check> {
+    let rows = |code, title, about, explain, query, evaluate| Check {
+        code,
+        title,
+        about,
+        grant: CATALOGS,
+        explain,
+        look: Look::Rows { side: Side::Source, query, evaluate },
+    };
     vec![
-        Check {
-            code: "G4",
-            title: "Casts of built-in types",
-            about: "which casts were made by hand",
-            grant: CATALOGS,
-            explain: "Lists casts that are not part of an extension and that only a superuser may create: those without a function, \
-                      and those between two types that came with Postgres.\n\n\
-                      A cast belongs to nobody; creating one takes the ownership of one of its types. Where the target's role is no \
-                      superuser it is left out by name, and so are views and defaults that need it. Queries that rely on it fail \
-                      with an error.\n\n\
-                      Write the conversion into the queries instead: call the function, or cast by way of text.",
-            look: Look::Rows { side: Side::Source, query: CASTS, evaluate: casts },
-        },
-        Check {
-            code: "G5",
-            title: "Text search",
-            about: "which text search objects need files or a superuser",
-            grant: CATALOGS,
-            explain: "Lists text search parsers and templates, which only a superuser may create, and dictionaries that read files of \
-                      the server (Ispell, Hunspell, synonyms, thesauri).\n\n\
-                      Where the target's role is no superuser, parsers and templates are left out by name, with the configurations \
-                      and indexes that need them. A dictionary whose files are not on the target's server cannot be created and is \
-                      left out too. Managed servers take no files.\n\n\
-                      Base the configurations on what the target has, such as the built-in parser and the snowball dictionaries, and \
-                      build the columns and indexes that use them anew; or use a target whose server has the files.",
-            look: Look::Rows { side: Side::Source, query: TEXT_SEARCH, evaluate: text_search },
-        },
-        Check {
-            code: "G6",
-            title: "Types and operators only a superuser may create",
-            about: "which types, operator classes, access methods and wrappers were made by hand",
-            grant: CATALOGS,
-            explain: "Lists base types (made of functions that read and write their values), operator classes, access methods and \
-                      foreign data wrappers that are not part of an extension. Domains, enums, composite types and ranges are not \
-                      meant: everybody may create those.\n\n\
-                      Where the target's role is no superuser, they are left out by name, with the indexes and foreign servers that \
-                      need them. A table with a column of such a type cannot be created without it, and the copy stops: then this is a \
-                      blocker.\n\n\
-                      Give the columns a type that comes with Postgres or with an extension of the target, or leave the tables out \
-                      with --exclude. If the type belongs to an extension that was installed by hand, install the extension itself on \
-                      the source (create extension … ), so that it can be looked for on the target.",
-            look: Look::Rows { side: Side::Source, query: TYPES, evaluate: types },
-        },
+        rows("G4", "Casts of your own", "which casts there are", CASTS_TEXT, CASTS, casts),
+        rows("G5", "Text search parsers", "which text search parsers there are", SEARCH_TEXT, SEARCH, search),
+        rows("G6", "Base types and operator classes", "which base types there are", TYPES_TEXT, TYPES, types),
+        rows("G18", "Objects in system schemas", "what is hidden in system schemas", SYSTEM_TEXT, SYSTEM, system),
     ]
 }
 
-/// From 16384 on oids are those of objects that were made after `initdb` (`FirstNormalObjectId`, Postgres source, `transam.h`).
-const CASTS: &str = "
-select 'cast' as kind, null as schema, format_type(c.castsource, null) || ' as ' || format_type(c.casttarget, null) as call,
-       case c.castmethod when 'f' then 'by ' || c.castfunc::regprocedure::text when 'i' then 'by way of text'
-                         else 'without a function' end as detail
-  from pg_cast c
- where c.oid >= 16384 and (c.castmethod = 'b' or c.castsource < 16384 and c.casttarget < 16384)
-   and not exists (select from pg_depend d where d.classid = 'pg_cast'::regclass and d.objid = c.oid and d.deptype in ('e', 'i'))
- order by 3";
+const CASTS_TEXT: &str = "\
+Casts are looked for that somebody made by hand (no extension did) and that only a superuser can make again: those without a \
+function, which say that two types look the same on disk, and those between two built-in types, which nobody else owns. Casts \
+that convert a type of your own by a function are made on every target.
 
-fn casts(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let found: Vec<Routine> = rows.parse()?;
-    if found.is_empty() || !is_managed(cx) {
-        return Ok(Vec::new());
-    }
-    let sentence = format!("{} only a superuser may create.", count(found.len(), "cast is one that", "casts are some that"));
-    let why = "The target's role is no superuser, so they are left out, by name, with what needs them. Queries that rely on them \
-               fail there.";
-    let fix = "Write the conversion into the queries that rely on it, as a call of its function or by way of text.";
-    let objects = found.iter().map(Routine::label).collect();
-    Ok(vec![Finding::new("G4", Severity::Warning, "source", sentence, why).with_fix(fix).with_objects(objects)])
-}
+An application relies on a cast without naming it: a comparison or an insert works with it and fails without. If the target's \
+role is no superuser, write the conversion out in views and functions that use the cast, or look for a target where you are one.";
 
-const TEXT_SEARCH: &str = r"
-with found as (
-  select 'pg_ts_parser'::regclass as catalog, p.oid, 'text search parser' as kind, p.prsnamespace as namespace, p.prsname as name,
-         null as detail, false as has_files from pg_ts_parser p
-  union all
-  select 'pg_ts_template'::regclass, t.oid, 'text search template', t.tmplnamespace, t.tmplname, null, false from pg_ts_template t
-  union all
-  select 'pg_ts_dict'::regclass, d.oid, 'text search dictionary', d.dictnamespace, d.dictname, d.dictinitoption, true
-    from pg_ts_dict d where d.dictinitoption ~* '\m(dictfile|afffile|synonyms)\M'
-)
-select f.kind, n.nspname::text as schema, f.name::text as name, f.detail, f.has_files
-  from found f join pg_namespace n on n.oid = f.namespace
- where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-   and not exists (select from pg_depend d where d.classid = f.catalog and d.objid = f.oid and d.deptype = 'e')
- order by 1, 2, 3";
+const SEARCH_TEXT: &str = "\
+Parsers and templates of full text search that no extension brought along are looked for. They are made of C functions, and \
+only a superuser may create them. Dictionaries and configurations are data, and move.
 
-#[derive(Deserialize)]
-struct TextSearch {
-    #[serde(flatten)]
-    object: Object,
-    has_files: bool,
-}
+A configuration that uses such a parser cannot be made on a target without it, and neither can an index or a generated column \
+that uses the configuration. Install what they come from as an extension, or move the configuration to a built-in parser.";
 
-fn text_search(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let all: Vec<TextSearch> = rows.parse()?;
-    let matters = |one: &TextSearch| takes_schema(cx, one.object.schema.as_deref()) && (one.has_files || is_managed(cx));
-    let objects: Vec<Object> = all.into_iter().filter(matters).map(|one| one.object).collect();
-    if objects.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (there, need) = if objects.len() == 1 { ("", "needs") } else { ("s", "need") };
-    let sentence = format!(
-        "{} text search object{there} {need} files of the server, or a superuser to create {}.",
-        objects.len(),
-        them(&objects)
-    );
-    let why = "What the target cannot create is left out, by name, with the text search configurations and indexes that need it.";
-    let fix = "Base the configurations on parsers and dictionaries that the target has, or have the files put on the target's server \
-               before the migration.";
-    Ok(vec![Finding::new("G5", Severity::Warning, "source", sentence, why).with_fix(fix).with_objects(labels(&objects))])
-}
+const TYPES_TEXT: &str = "\
+Objects are looked for that extend the server itself and belong to no extension: base types (with an input and an output \
+function in C), operator classes and families, access methods, transforms, and aggregates whose state is internal. Only a \
+superuser may create them. Enums, domains, composite types, ranges and operators are no matter.
 
-fn them(objects: &[Object]) -> &'static str {
-    if objects.len() == 1 { "it" } else { "them" }
-}
+What is built on them cannot be made either: a column of such a type, an index with such an operator class. Install the \
+extension that they once came from, if there is one, or replace the type by a built-in one, a domain or a composite type.";
 
-/// Arrays of a base type and domains over it are of it, too.
-const TYPES: &str = "
-with recursive base as (
-  select t.oid, t.typnamespace, t.typname from pg_type t
-   where t.typtype = 'b' and t.typisdefined and t.oid >= 16384 and t.typinput <> 'array_in'::regproc
-     and not exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = t.oid and d.deptype = 'e')
-), built (oid, of) as (
-  select b.oid, b.oid from base b
-  union
-  select t.oid, b.of from built b join pg_type t on b.oid in (t.typbasetype, case when t.typinput = 'array_in'::regproc then t.typelem end)
-), needed as (
-  select distinct b.of as oid from built b join pg_attribute a on a.atttypid = b.oid and a.attnum > 0 and not a.attisdropped
-    join pg_class c on c.oid = a.attrelid where c.relkind in ('r', 'p')
-), found as (
-  select 'pg_type'::regclass as catalog, b.oid, 'base type' as kind, b.typnamespace as namespace, b.typname as name from base b
-  union all
-  select 'pg_opclass'::regclass, o.oid, 'operator class', o.opcnamespace, o.opcname from pg_opclass o where o.oid >= 16384
-  union all
-  select 'pg_am'::regclass, m.oid, 'access method', null, m.amname from pg_am m where m.oid >= 16384
-  union all
-  select 'pg_foreign_data_wrapper'::regclass, w.oid, 'foreign data wrapper', null, w.fdwname from pg_foreign_data_wrapper w
-)
-select f.kind, n.nspname::text as schema, f.name::text as name, f.oid in (select n.oid from needed n) as needed,
-       case when f.oid in (select n.oid from needed n) then 'a table needs it' end as detail
-  from found f left join pg_namespace n on n.oid = f.namespace
- where coalesce(n.nspname !~ '^pg_' and n.nspname <> 'information_schema', true)
-   and not exists (select from pg_depend d where d.classid = f.catalog and d.objid = f.oid and d.deptype = 'e')
- order by 1, 2, 3";
+const SYSTEM_TEXT: &str = "\
+Tables, views, functions and types are looked for that somebody made in the schema pg_catalog or information_schema and that \
+belong to no extension. No dump has them, so they are not copied, and nothing else would tell.
 
-#[derive(Deserialize)]
-struct Needed {
-    needed: bool,
-}
+Move them to another schema. In pg_catalog they are found without being qualified; afterwards the schema has to be in the \
+search path, or to be named.";
 
-fn types(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let objects = schema_objects(cx, rows)?;
-    if objects.is_empty() || !is_managed(cx) {
-        return Ok(Vec::new());
-    }
-    let is_needed = rows.parse::<Needed>()?.into_iter().any(|one| one.needed);
-    let sentence = format!("{} only a superuser may create.", count(objects.len(), "object is one that", "objects are some that"));
-    let (severity, why) = if is_needed {
-        let why =
-            "The target's role is no superuser. A table with a column of such a type cannot be created there, so a copy stops.";
-        (Severity::Blocker, why)
-    } else {
-        let why = "The target's role is no superuser, so they are left out, by name, with the indexes and foreign tables that need \
-                   them.";
-        (Severity::Warning, why)
+/// What a person made: above the oids that initdb gives, and part of no extension.
+macro_rules! made {
+    ($catalog:literal, $alias:literal) => {
+        concat!(
+            $alias,
+            ".oid >= 16384 and not exists (select from pg_depend d where d.classid = '",
+            $catalog,
+            "'::regclass and d.objid = ",
+            $alias,
+            ".oid and d.deptype = 'e')"
+        )
     };
-    let fix = "Give columns a type that comes with Postgres or with an extension that the target offers, and indexes the default \
-               operator class; or leave the tables out with --exclude.";
-    Ok(vec![Finding::new("G6", severity, "source", sentence, why).with_fix(fix).with_objects(labels(&objects))])
+}
+
+/// To make a cast it takes a superuser, or the owner of one of the types if there is a function or the types' text is used.
+const CASTS: &str = concat!(
+    "
+select 'cast' as kind, null as schema, format_type(c.castsource, null) || ' as ' || format_type(c.casttarget, null) as name,
+       case c.castmethod when 'b' then 'without function' when 'i' then 'by text' else c.castfunc::regprocedure::text end as detail
+  from pg_cast c
+ where (c.castmethod = 'b' or (select count(*) = 2 from pg_type t where t.oid in (c.castsource, c.casttarget) and t.oid < 16384))
+   and ",
+    made!("pg_cast", "c"),
+    " order by 3"
+);
+
+fn casts(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found: Vec<Object> = rows.parse()?;
+    let sentence = format!("The source has {} that only a superuser can make.", count(found.len(), "cast", "casts"));
+    let fix = "Write the conversion out where it is used, or use a target where you are superuser. If nothing uses it, nothing has \
+               to be done.";
+    // The name is made of two types, which are quoted already.
+    let label = |cast: &Object| {
+        let detail = cast.detail.as_deref().unwrap_or_default();
+        format!("cast {} ({})", crate::pg::names::human_line(&cast.name), crate::pg::names::human_line(detail))
+    };
+    Ok(refused(cx, side, "G4", sentence, fix, found.iter().map(label).collect()))
+}
+
+const SEARCH: &str = concat!(
+    "
+select 'text search parser' as kind, n.nspname::text as schema, p.prsname::text as name
+  from pg_ts_parser p join pg_namespace n on n.oid = p.prsnamespace where ",
+    made!("pg_ts_parser", "p"),
+    " union all
+select 'text search template', n.nspname::text, t.tmplname::text
+  from pg_ts_template t join pg_namespace n on n.oid = t.tmplnamespace where ",
+    made!("pg_ts_template", "t"),
+    " order by 1, 2, 3"
+);
+
+fn search(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found = cx.objects(rows)?;
+    let what = count(found.len(), "text search parser or template", "text search parsers and templates");
+    let sentence = format!("The source has {what} of its own.");
+    let fix = "Use a built-in parser or template, or one of an extension that the target offers.";
+    Ok(refused(cx, side, "G5", sentence, fix, found.iter().map(Object::label).collect()))
+}
+
+const TYPES: &str = concat!(
+    "
+select 'base type' as kind, n.nspname::text as schema, t.typname::text as name, null as detail
+  from pg_type t join pg_namespace n on n.oid = t.typnamespace
+ where t.typtype = 'b' and t.typisdefined and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+   and not exists (select from pg_type e where e.typarray = t.oid) and ",
+    made!("pg_type", "t"),
+    " union all
+select 'operator class', n.nspname::text, o.opcname::text, 'for ' || a.amname
+  from pg_opclass o join pg_namespace n on n.oid = o.opcnamespace join pg_am a on a.oid = o.opcmethod where ",
+    made!("pg_opclass", "o"),
+    " union all
+select 'operator family', n.nspname::text, f.opfname::text, 'for ' || a.amname
+  from pg_opfamily f join pg_namespace n on n.oid = f.opfnamespace join pg_am a on a.oid = f.opfmethod
+ where not exists (select from pg_opclass o where o.opcfamily = f.oid and o.opcname = f.opfname) and ",
+    made!("pg_opfamily", "f"),
+    " union all
+select 'access method', null, a.amname::text, null from pg_am a where ",
+    made!("pg_am", "a"),
+    " union all
+select 'transform for language', null, l.lanname::text, format_type(t.trftype, null)
+  from pg_transform t join pg_language l on l.oid = t.trflang where ",
+    made!("pg_transform", "t"),
+    " union all
+select 'aggregate', n.nspname::text, p.proname::text, 'state is internal'
+  from pg_aggregate g join pg_proc p on p.oid = g.aggfnoid join pg_namespace n on n.oid = p.pronamespace
+ where 'internal'::regtype in (g.aggtranstype, g.aggmtranstype) and ",
+    made!("pg_proc", "p"),
+    " order by 1, 2, 3, 4"
+);
+
+fn types(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found = cx.objects(rows)?;
+    let what = count(found.len(), "object that extends the server", "objects that extend the server");
+    let sentence = format!("The source has {what}, outside of any extension.");
+    let fix = "Use an extension that the target offers and that has them, replace them by built-in types, domains or composite \
+               types, or use a target where you are superuser.";
+    Ok(refused(cx, side, "G6", sentence, fix, found.iter().map(Object::label).collect()))
+}
+
+/// A warning, if there is anything and the target refuses it.
+fn refused(cx: &Context<'_>, side: Side, code: &str, sentence: String, fix: &str, objects: Vec<String>) -> Vec<Finding> {
+    if objects.is_empty() || !refuses(cx) {
+        return Vec::new();
+    }
+    let finding = Finding::new(code, Severity::Warning, side.name(), sentence, LEFT_OUT);
+    vec![finding.with_fix(fix).with_objects(objects)]
+}
+
+/// Of a row type or an array only what it belongs to is named.
+const SYSTEM: &str = concat!(
+    "
+select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'f' then 'foreign table'
+                      else 'table' end as kind,
+       n.nspname::text as schema, c.relname::text as name
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where n.nspname in ('pg_catalog', 'information_schema') and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and ",
+    made!("pg_class", "c"),
+    " union all
+select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end, n.nspname::text, p.proname::text
+  from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+ where n.nspname in ('pg_catalog', 'information_schema') and ",
+    made!("pg_proc", "p"),
+    " union all
+select 'type', n.nspname::text, t.typname::text
+  from pg_type t join pg_namespace n on n.oid = t.typnamespace
+ where n.nspname in ('pg_catalog', 'information_schema') and t.typelem = 0
+   and (t.typrelid = 0 or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')) and ",
+    made!("pg_type", "t"),
+    " order by 1, 2, 3"
+);
+
+fn system(_: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found: Vec<Object> = rows.parse()?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sentence = format!(
+        "{} in the system's schemas, and will not be copied.",
+        match found.len() {
+            1 => "1 object of your own is".to_owned(),
+            n => format!("{n} objects of your own are"),
+        }
+    );
+    let why =
+        "What is in pg_catalog or information_schema is taken for a part of the server: no dump has it, so no migration does.";
+    let fix = "Move each to a schema of your own (alter function … set schema public, for instance), and see that this schema is in \
+               the search path of what uses it. Or make them again on the target by hand.";
+    let finding = Finding::new("G18", Severity::Warning, side.name(), sentence, why);
+    Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Object::label).collect())])
 }

@@ -164,7 +164,7 @@ const OUT_OF_REACH: &str = "
 select o.rolname::text as name
   from pg_roles o, pg_roles r
  where r.rolname = current_user and not r.rolsuper and o.rolname !~ '^pg_' and o.oid <> r.oid
-   and case when current_setting('server_version_num')::int4 >= 160000
+   and case when to_number(current_setting('server_version_num'), '9999999999')::int4 >= 160000
             then not pg_has_role(o.oid, 'SET, USAGE WITH ADMIN OPTION') else false end
  order by 1";
 
@@ -272,7 +272,7 @@ mod tests {
             Rows(vec![serde_json::json!({"kind": "relation", "name": "pg_shadow", "grantee": grantee, "privilege": "SELECT"})])
         };
         let mut known = Known::plain();
-        known.source.provider = Some("Amazon RDS".to_owned());
+        known.provider = crate::migration::provider::by_id("rds").unwrap_or_else(|| unreachable!("it is in the table"));
         let options = Options::check();
         let cx = Context { known: &known, options: &options };
         assert_eq!(granted_catalogs(&cx, Side::Source, &rows("rds_superuser"))?, []);

@@ -62,13 +62,13 @@ select 'role', null, o.rolname::text
  where r.rolname = current_user and not r.rolsuper and o.rolcanlogin and not o.rolsuper and o.oid <> r.oid
    and has_database_privilege(o.oid, current_database(), 'CONNECT')
    and not (r.rolcreaterole
-            and (current_setting('server_version_num')::int4 < 160000 or pg_has_role(o.oid, 'USAGE WITH ADMIN OPTION')))
+            and (to_number(current_setting('server_version_num'), '9999999999')::int4 < 160000 or pg_has_role(o.oid, 'USAGE WITH ADMIN OPTION')))
 union all
 select 'table', n.nspname::text, c.relname::text
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
    and not has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'
-       || case when current_setting('server_version_num')::int4 >= 170000 then ', MAINTAIN' else '' end)
+       || case when to_number(current_setting('server_version_num'), '9999999999')::int4 >= 170000 then ', MAINTAIN' else '' end)
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
  order by 1, 2, 3";
 

@@ -155,7 +155,7 @@ const IDENTITY: &str = concat!(
   select c.oid, n.nspname, c.relname, k.indexrelid, k.indkey::int2[] as keys, k.indnkeyatts,
          coalesce(g.has_virtual, false) as has_virtual, g.attrelid is not null as has_generated,
          case when c.relreplident = 'f' then
-                case when g.attrelid is not null and current_setting('server_version_num')::int4 >= 180000 then 'whole' end
+                case when g.attrelid is not null and to_number(current_setting('server_version_num'), '9999999999')::int4 >= 180000 then 'whole' end
               when k.indexrelid is null then 'none'
               when not k.indimmediate then 'deferrable'
               when not k.indisvalid then 'invalid'
@@ -168,7 +168,7 @@ const IDENTITY: &str = concat!(
      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 )
 select 'table' as kind, c.nspname::text as schema, c.relname::text as name, c.problem, c.oid::int8 as oid,
-       c.has_virtual, c.has_generated, current_setting('server_version_num')::int4 >= 180000 as strict,
+       c.has_virtual, c.has_generated, to_number(current_setting('server_version_num'), '9999999999')::int4 >= 180000 as strict,
        pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid) as changes, b.candidate, b.candidate_is_key,
        (select x.relname::text from pg_class x where x.oid = c.indexrelid) as index,
        (select array_agg(a.attname::text order by k.place)

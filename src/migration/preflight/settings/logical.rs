@@ -89,10 +89,10 @@ fn slots() -> Check {
 const SLOTS: &str = "
 select 'slot' as kind, slot_name::text as name, case when active then 'in use' else 'not in use' end as detail
   from pg_replication_slots
- where (select count(*) from pg_replication_slots) >= current_setting('max_replication_slots')::int8
+ where (select count(*) from pg_replication_slots) >= to_number(current_setting('max_replication_slots'), '9999999999')::int8
 union all
 select 'setting', 'max_replication_slots', current_setting('max_replication_slots')
- where (select count(*) from pg_replication_slots) >= current_setting('max_replication_slots')::int8
+ where (select count(*) from pg_replication_slots) >= to_number(current_setting('max_replication_slots'), '9999999999')::int8
  order by kind, name";
 
 fn no_slot(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
@@ -126,7 +126,7 @@ fn senders() -> Check {
 }
 
 const SENDERS: &str = "
-select current_setting('max_wal_senders')::int8 as max, (select count(*) from pg_stat_replication) as used,
+select to_number(current_setting('max_wal_senders'), '9999999999')::int8 as max, (select count(*) from pg_stat_replication) as used,
        (select count(*) from pg_replication_slots where not active) as waiting";
 
 #[derive(Deserialize)]

@@ -54,8 +54,8 @@ pub(super) fn checks() -> Vec<Check> {
 
 const WORKERS: &str = "
 select (select count(*) from pg_subscription where subenabled) as subscriptions, (select count(*) from pg_replication_origin) as origins,
-       current_setting('max_logical_replication_workers')::int8 as workers,
-       current_setting('max_worker_processes')::int8 as processes,
+       to_number(current_setting('max_logical_replication_workers'), '9999999999')::int8 as workers,
+       to_number(current_setting('max_worker_processes'), '9999999999')::int8 as processes,
        case when current_setting('max_active_replication_origins', true) is null then 'max_replication_slots'
             else 'max_active_replication_origins' end as origins_setting,
        coalesce(current_setting('max_active_replication_origins', true), current_setting('max_replication_slots'))::int8 as origins_max";

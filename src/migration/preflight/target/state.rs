@@ -1,261 +1,219 @@
-//! What else there is at the ends: sessions, leftovers of earlier runs on the target, a way back, replicas.
+//! Who else is on the target, what an earlier run left there, whether there is a way back; and who reads from the source's standbys.
 
 use serde::Deserialize;
 
 use super::super::Wish;
 use super::super::answer::Rows;
-use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Side, count, fix_sql, not_evaluated};
+use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql, not_evaluated};
 use crate::engine::finding::{Finding, Severity};
-use crate::pg::names::{Ident, human, literal};
+use crate::pg::names::{Ident, human, human_line, literal};
 
 pub(super) fn checks() -> Vec<Check> {
+    let rows = |code, title, about, explain, side, query, evaluate| Check {
+        code,
+        title,
+        about,
+        grant: CATALOGS,
+        explain,
+        look: Look::Rows { side, query, evaluate },
+    };
+    let (source, target) = (Side::Source, Side::Target);
     vec![
-        Check {
-            code: "I3",
-            title: "Sessions on the target",
-            about: "whether the target is in use",
-            grant: CATALOGS,
-            explain: "Counts sessions of others in the target database. Those of this program and of the provider do not count.\n\n\
-                      Who is connected to the target while it is being filled sees tables that are empty or half full, may write rows \
-                      that the copy then collides with, and may hold locks that it has to wait for.\n\n\
-                      Find out who it is and have them disconnect; point applications at the target only when the migration is over. \
-                      A psql that you left open yourself does no harm as long as it is idle.",
-            look: Look::Rows { side: Side::Target, query: SESSIONS, evaluate: sessions },
-        },
-        Check {
-            code: "I4",
-            title: "Leftovers on the target",
-            about: "whether earlier runs left something on the target",
-            grant: CATALOGS,
-            explain: "",
-            look: Look::Rows { side: Side::Target, query: LEFTOVERS, evaluate: leftovers },
-        },
-        Check {
-            code: "I5",
-            title: "A way back",
-            about: "whether the target can replicate back to the source",
-            grant: CATALOGS,
-            explain: "Looks at wal_level of the target.\n\n\
-                      After applications have moved, changes of the target can be sent back to the source, so that one can return to \
-                      it without losing what was written meanwhile. That takes logical decoding on the target. It can be turned on \
-                      later too, but that restarts the target at a time when it is in use.\n\n\
-                      Turn it on before the migration if you want a way back. On Neon it is a setting of the project and cannot be \
-                      turned off again.",
-            look: Look::Rows { side: Side::Target, query: WAL_LEVEL, evaluate: way_back },
-        },
-        Check {
-            code: "I7",
-            title: "Read replicas",
-            about: "which replicas the source has",
-            grant: "Grant pg_read_all_stats to the role.",
-            explain: "Counts servers that receive the source's WAL: streaming replicas, and tools such as pg_receivewal or Barman. \
-                      Backups that are running and logical subscribers do not count. Replicas that share the storage of their primary, \
-                      as those of Aurora and Neon do, are not seen.\n\n\
-                      They are not part of a migration. Applications that read from a replica need one of the target, with an address \
-                      of its own, and backups by WAL have to be arranged anew.\n\n\
-                      Make the replicas of the target after the copy, when it is quickest, and before applications move.",
-            look: Look::Rows { side: Side::Source, query: REPLICAS, evaluate: replicas },
-        },
+        rows("I3", "Others on the target", "who is connected to the target", SESSIONS_TEXT, target, SESSIONS, sessions),
+        rows("I4", "Leftovers on the target", "what an earlier migration left", "", target, LEFTOVERS, leftovers),
+        rows("I4", "Origins on the source", "whether origins were left over", "", source, ORIGINS, leftovers),
+        rows("I5", "A way back", "whether the target can send changes", BACK_TEXT, target, BACK, way_back),
+        rows("I7", "Read replicas", REPLICAS_ABOUT, REPLICAS_TEXT, source, REPLICAS, replicas),
     ]
 }
 
-/// Roles of providers that watch their servers.
+const SESSIONS_TEXT: &str = "\
+Sessions of other roles or programs in the target database are counted. Every role can see who is connected there, even if \
+not what they do. Sessions of a provider's own monitoring are left out where their roles are known.
+
+While a copy runs nobody else should write to the target: rows of theirs would make the comparison fail, and their locks make the copy \
+wait. Find out who they are and stop them until the cutover.";
+
+const BACK_TEXT: &str = "\
+The target's wal_level is looked at. After a cutover, a way back to the old server is only open if changes that were made on the \
+target can be sent to it, which takes wal_level = logical on the target from before the cutover on.
+
+Without it, going back means to lose what was written since. If no way back is wanted, nothing has to be done. To change the setting, \
+the server has to be restarted; at a provider it is a switch in its console or a parameter group.";
+
+const REPLICAS_ABOUT: &str = "which standbys the source has";
+
+const REPLICAS_TEXT: &str = "\
+Standbys that stream from the source by physical replication are counted (pg_stat_replication). Base backups and logical \
+replication are no standbys; what archives WAL by streaming, such as pg_receivewal, looks like one and is named as well. Roles without pg_read_all_stats see that somebody replicates and not who.
+
+Read replicas are not part of a migration. Applications that read from them have addresses of their own that have to be changed at \
+the cutover, and the target needs as many replicas, or as large ones, to carry their load.";
+
+/// Every role may see role, database and application of a session, and nothing else of sessions of others. Sessions like the one that
+/// asks are our own.
 const SESSIONS: &str = "
-select coalesce(a.usename, '')::text as role, coalesce(a.application_name, '') as application, count(*)::int8 as sessions
+select a.usename::text as name, a.application_name as application, count(*)::int8 as sessions
   from pg_stat_activity a
- where a.datname = current_database() and a.usesysid is not null and a.pid <> pg_backend_pid()
-   and coalesce(a.backend_type, 'client backend') = 'client backend' and a.application_name not like 'neon-migrate%'
-   and a.usename not in ('cloud_admin', 'rdsadmin', 'cloudsqladmin', 'alloydbadmin', 'azuresu', 'supabase_admin')
- group by 1, 2 order by 1, 2";
+  cross join (select usename, application_name from pg_stat_activity where pid = pg_backend_pid()) me
+ where a.datname = current_database() and a.usename is not null and coalesce(a.backend_type, 'client backend') = 'client backend'
+   and a.pid <> pg_backend_pid() and (a.usename, a.application_name) is distinct from (me.usename, me.application_name)
+   and a.usename not in ('cloud_admin', 'neon_superuser', 'rdsadmin', 'cloudsqladmin', 'azuresu', 'azure_pg_admin', 'supabase_admin')
+ group by a.usename, a.application_name
+ order by a.usename, a.application_name";
 
 #[derive(Deserialize)]
 struct Sessions {
-    role: String,
+    name: String,
     application: String,
     sessions: usize,
 }
 
 impl Sessions {
     fn label(&self) -> String {
-        let application = if self.application.is_empty() { String::new() } else { format!(" as {}", human(&self.application)) };
-        format!("role {}{application} ({})", human(&self.role), count(self.sessions, "session", "sessions"))
+        let application = match self.application.as_str() {
+            "" => String::new(),
+            application => format!(", {}", human_line(application)),
+        };
+        format!("role {} ({}{application})", human(&self.name), count(self.sessions, "session", "sessions"))
     }
 }
 
-fn sessions(_: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
+fn sessions(_: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     let found: Vec<Sessions> = rows.parse()?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let sessions = found.iter().map(|one| one.sessions).sum();
-    let sentence = format!("{} connected to the target.", count(sessions, "other session is", "other sessions are"));
-    let why = "Who uses the target while it is being filled sees tables that are half full, may write rows that the copy collides \
-               with, and may hold locks that it has to wait for.";
-    let fix = "Have them disconnect until the migration is over. A psql that you left open yourself does no harm while it is idle.";
-    let objects = found.iter().map(Sessions::label).collect();
-    Ok(vec![Finding::new("I3", Severity::Warning, "target", sentence, why).with_fix(fix).with_objects(objects)])
+    let n = found.iter().map(|sessions| sessions.sessions).sum();
+    let sentence = format!("{} connected to the target database.", count(n, "other session is", "other sessions are"));
+    let why = "What others write there gets mixed up with what is copied, and their locks make the copy wait.";
+    let fix = "Find out who they are, and keep them from the target until the cutover.";
+    let finding = Finding::new("I3", Severity::Note, side.name(), sentence, why);
+    Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Sessions::label).collect())])
 }
 
-/// What we make has names that begin with `neon_migrate`. Slots and origins belong to the whole server; a slot of another database can
-/// be dropped only there. What is left on the source is told with the rest of its replication (F13).
-const LEFTOVERS: &str = r"
-select 'replication slot' as kind, s.slot_name::text as name, s.active as busy
-  from pg_replication_slots s
- where s.slot_name like 'neon\_migrate%' and coalesce(s.database, current_database()) = current_database()
-union all
-select 'publication', p.pubname::text, false from pg_publication p where p.pubname like 'neon\_migrate%'
-union all
-select 'subscription', s.subname::text, false
-  from pg_subscription s join pg_database d on d.oid = s.subdbid
- where s.subname like 'neon\_migrate%' and d.datname = current_database()
-union all
-select 'replication origin', o.roname, false from pg_replication_origin o where o.roname like 'neon\_migrate%'
- order by 1, 2";
-
-#[derive(Deserialize)]
-struct Leftover {
-    kind: String,
-    name: String,
-    busy: bool,
+/// What is named like this was made by us.
+macro_rules! ours {
+    () => {
+        "'^neon_migrate'"
+    };
 }
 
-impl Leftover {
-    fn label(&self) -> String {
-        format!("{} {}{}", self.kind, human(&self.name), if self.busy { " (in use)" } else { "" })
-    }
+/// Origins and physical slots belong to the whole server.
+const LEFTOVERS: &str = concat!(
+    "
+select * from (
+  select 'subscription' as kind, s.subname::text as name, null as detail from pg_subscription s
+   where s.subdbid = (select d.oid from pg_database d where d.datname = current_database())
+  union all
+  select 'slot', s.slot_name::text, case when s.active then 'in use' end from pg_replication_slots s
+   where s.database is null or s.database = current_database()
+  union all
+  select 'publication', p.pubname::text, null from pg_publication p
+  union all
+  select 'origin', o.roname, null from pg_replication_origin o
+) found
+ where name ~ ",
+    ours!(),
+    " order by array_position(array['subscription', 'slot', 'publication', 'origin'], kind), name collate \"C\""
+);
 
-    /// What removes it: a subscription without touching the server that it is subscribed to.
-    fn remove(&self) -> Vec<String> {
-        let name = Ident::new(&self.name);
-        match self.kind.as_str() {
-            "replication slot" if self.busy => Vec::new(),
-            "replication slot" => vec![format!("select pg_drop_replication_slot({});", literal(&self.name))],
-            "publication" => vec![format!("drop publication {name};")],
-            "subscription" => vec![
-                format!("alter subscription {name} disable;"),
-                format!("alter subscription {name} set (slot_name = none);"),
-                format!("drop subscription {name};"),
-            ],
-            _ => vec![format!("select pg_replication_origin_drop({});", literal(&self.name))],
-        }
-    }
-}
+/// (What else an earlier run left on the source is looked for with replication.)
+const ORIGINS: &str = concat!(
+    "select 'origin' as kind, o.roname as name from pg_replication_origin o where o.roname ~ ",
+    ours!(),
+    " order by o.roname collate \"C\""
+);
 
-fn leftovers(_: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let found: Vec<Leftover> = rows.parse()?;
+fn leftovers(_: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let found: Vec<Object> = rows.parse()?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let sentence = format!("Earlier runs left {} on the target.", count(found.len(), "object", "objects"));
-    let why = "Names that are taken are in the way of the next run, and a slot that nobody reads keeps WAL until the disk is full.";
-    let sql: Vec<String> = found.iter().flat_map(Leftover::remove).collect();
-    let finding =
-        Finding::new("I4", Severity::Warning, "target", sentence, why).with_objects(found.iter().map(Leftover::label).collect());
-    if sql.is_empty() {
-        let fix = "They are in use: a migration is running. See that it ends, or end it, before another one begins.";
-        return Ok(vec![finding.with_fix(fix)]);
-    }
-    let words = "If no migration is under way that needs them, remove them; execute this in the target database";
-    Ok(vec![finding.with_fix(fix_sql(words, &sql))])
+    let sentence = format!("{} made by this tool on the {}.", count(found.len(), "object was", "objects were"), side.name());
+    let why = "If no migration is running they are left over from an earlier one. A slot keeps WAL until the disk is full, a \
+               subscription goes on applying rows, and an origin tells a new migration a wrong position.";
+    let words = format!(
+        "If no migration to or from this {} is running, drop them, as a superuser or as the role that made them",
+        side.name()
+    );
+    let sql: Vec<String> = found.iter().map(drop).collect();
+    let finding = Finding::new("I4", Severity::Warning, side.name(), sentence, why);
+    Ok(vec![finding.with_fix(fix_sql(&words, &sql)).with_objects(found.iter().map(Object::label).collect())])
 }
 
-const WAL_LEVEL: &str = "select current_setting('wal_level') as wal_level";
+/// A subscription is parted from its slot, which is at the other server and may be gone.
+fn drop(object: &Object) -> String {
+    let name = Ident::new(&object.name);
+    match object.kind.as_deref() {
+        Some("subscription") => {
+            format!(
+                "alter subscription {name} disable;\nalter subscription {name} set (slot_name = none);\ndrop subscription {name};"
+            )
+        }
+        Some("slot") => format!("select pg_drop_replication_slot({});", literal(&object.name)),
+        Some("origin") => format!("select pg_replication_origin_drop({});", literal(&object.name)),
+        _ => format!("drop publication {name};"),
+    }
+}
+
+const BACK: &str = "select current_setting('wal_level') as level";
 
 #[derive(Deserialize)]
-struct WalLevel {
-    wal_level: String,
+struct Level {
+    level: String,
 }
 
-fn way_back(cx: &Context<'_>, _: Side, rows: &Rows) -> Evaluated {
-    let Some(WalLevel { wal_level }) = rows.first()? else { return Ok(Vec::new()) };
-    // Which way is taken decides how much it matters, never whether it is found: the same findings are weighed for each wish.
-    if wal_level == "logical" {
+fn way_back(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let Some(Level { level }) = rows.first()? else { return Ok(Vec::new()) };
+    if level == "logical" || cx.options.wish == Wish::Once {
         return Ok(Vec::new());
     }
-    let severity = if cx.options.wish == Wish::Live { Severity::Warning } else { Severity::Note };
-    let sentence = format!("The target's wal_level is {wal_level}, so it cannot replicate back to the source.");
-    let why = "After applications have moved, what they write to the target could not be sent back: to return to the source would \
-               lose it.";
-    let logical = &cx.host(Side::Target).logical;
-    let steps = logical.steps.join(" ");
-    let words = format!("If you want a way back, turn on logical replication on the target before applications move. {steps}");
-    let fix = if logical.sql.is_empty() { words } else { fix_sql(words.trim_end_matches('.'), &logical.sql) };
-    Ok(vec![Finding::new("I5", severity, "target", sentence, why).with_fix(fix)])
+    let sentence = format!("The target's wal_level is {}, so it cannot send changes back to the source.", human_line(&level));
+    let why = "After the cutover, going back without it means to lose what was written on the target since.";
+    let words = "If a way back is wanted, turn on logical replication in the provider's console, or execute this as a superuser and \
+                 restart the target's server; do it before the cutover";
+    let fix = fix_sql(words, &["alter system set wal_level = 'logical';".to_owned()]);
+    Ok(vec![Finding::new("I5", Severity::Note, side.name(), sentence, why).with_fix(fix)])
 }
 
-/// A walsender that reads a logical slot is a subscriber's. Roles that may not look into the sessions of others see no state.
+/// A consumer of a logical slot is known by the slot. Of the others a role without pg_read_all_stats sees no state.
 const REPLICAS: &str = "
-select r.application_name as application, host(r.client_addr) as address, r.state, r.sync_state,
-       r.state is null and not pg_has_role('pg_read_all_stats', 'USAGE') as hidden
+select coalesce(r.application_name, '') as application, host(r.client_addr) as address, r.state
   from pg_stat_replication r
  where r.state is distinct from 'backup'
    and not exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')
- order by 1, 2";
+ order by 1, 2, r.pid";
 
 #[derive(Deserialize)]
 struct Replica {
-    application: Option<String>,
+    application: String,
     address: Option<String>,
-    sync_state: Option<String>,
-    hidden: bool,
+    state: Option<String>,
+}
+
+impl Replica {
+    fn label(&self) -> String {
+        let name = if self.application.is_empty() { "without a name".to_owned() } else { human_line(&self.application) };
+        format!("standby {name} ({})", self.address.as_deref().unwrap_or("local"))
+    }
 }
 
 fn replicas(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     let found: Vec<Replica> = rows.parse()?;
-    if found.iter().any(|replica| replica.hidden) {
-        let role = cx.role(side);
-        let reason = format!("the role {} may not look into the sessions of others", human(role.as_str()));
-        let words = "Execute this on the source as a superuser or as a role that may grant it";
-        let fix = fix_sql(words, &[format!("grant pg_read_all_stats to {role};")]);
-        return Ok(vec![not_evaluated("I7", side, "which replicas the source has", &reason, &fix)]);
-    }
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let label = |replica: &Replica| {
-        let address = replica.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
-        let sync = replica.sync_state.as_ref().map(|sync| format!(" ({sync})")).unwrap_or_default();
-        format!("replica {}{address}{sync}", human(replica.application.as_deref().unwrap_or_default()))
-    };
-    let sentence = format!("{} WAL from the source.", count(found.len(), "server receives", "servers receive"));
-    let why = "Replicas are not part of a migration. Applications that read from one need a replica of the target, with an address of \
-               its own.";
-    let fix = "Make the replicas of the target after the copy and before applications move.";
-    let objects = found.iter().map(label).collect();
-    Ok(vec![Finding::new("I7", Severity::Note, "source", sentence, why).with_fix(fix).with_objects(objects)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::super::Options;
-    use super::super::super::facts::Known;
-    use super::*;
-
-    #[test]
-    fn replicas_are_counted_only_by_those_who_see_them() {
-        let known = Known::plain();
-        let cx = Context { known: &known, options: &Options::check() };
-        let look = |rows: &[serde_json::Value]| replicas(&cx, Side::Source, &Rows(rows.to_vec())).unwrap_or_default();
-        let seen = serde_json::json!({"application": "Rea.der", "address": "10.0.0.7", "state": "streaming", "sync_state": "async",
-                                      "hidden": false});
-        let hidden = serde_json::json!({"application": "r", "address": null, "state": null, "sync_state": null, "hidden": true});
-        assert_eq!(look(&[seen.clone()])[0].objects, [r#"replica "Rea.der" at 10.0.0.7 (async)"#]);
-        assert!(look(&[]).is_empty());
-        let unknown = look(&[seen, hidden]);
-        assert!(unknown.len() == 1 && unknown[0].is_not_evaluated());
-        assert!(unknown[0].fix.as_ref().is_some_and(|fix| fix.ends_with("\ngrant pg_read_all_stats to \"owner\";")));
+    if found.iter().any(|replica| replica.state.is_none()) {
+        let reason = "this role may not see what those who replicate do";
+        let words = "Execute this on the source as a superuser or as a role that may grant it";
+        let grant = fix_sql(words, &[format!("grant pg_read_all_stats to {};", cx.role(side))]);
+        return Ok(vec![not_evaluated("I7", side, REPLICAS_ABOUT, reason, &grant)]);
     }
-
-    #[test]
-    fn what_is_in_use_is_not_dropped() {
-        let known = Known::plain();
-        let cx = Context { known: &known, options: &Options::check() };
-        let slot = |busy: bool| Rows(vec![serde_json::json!({"kind": "replication slot", "name": "neon_migrate_1", "busy": busy})]);
-        let fix = |busy| {
-            let found = leftovers(&cx, Side::Target, &slot(busy)).unwrap_or_default();
-            found.into_iter().find_map(|finding| finding.fix).unwrap_or_default()
-        };
-        assert!(!fix(true).contains("drop"));
-        assert!(fix(false).ends_with("\nselect pg_drop_replication_slot('neon_migrate_1');"));
-    }
+    let sentence =
+        format!("The source has {}.", count(found.len(), "standby that streams from it", "standbys that stream from it"));
+    let why = "Standbys are not part of a migration, and what reads from them has to be pointed elsewhere at the cutover.";
+    let fix = "If applications read from them, plan as many read replicas on the target, and change those addresses at the cutover as well.";
+    let finding = Finding::new("I7", Severity::Note, side.name(), sentence, why);
+    Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Replica::label).collect())])
 }

@@ -20,12 +20,7 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "An empty target",
             about: "whether the target is empty",
             grant: "",
-            explain: "Looks whether a person made something in the target database. Extensions, what belongs to them, and a provider's own \
-                      schemas do not count.\n\n\
-                      A copy goes into an empty database only. Otherwise rows of both would get mixed up, and it could not be proved \
-                      that everything arrived.\n\n\
-                      Use a new database; or, if nothing in this one is needed, have everything in it removed first with \
-                      --replace-target and the database's name.",
+            explain: NOT_EMPTY_TEXT,
             look: Look::Both(not_empty),
         },
         Check {
@@ -33,12 +28,7 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
             title: "An earlier migration",
             about: "whether the target holds an earlier migration",
             grant: "",
-            explain: "Looks on the target for the schema in which a migration keeps its records, and for replication slots, \
-                      publications, subscriptions and replication origins whose names begin with neon_migrate.\n\n\
-                      Records mean that an earlier migration did not end: another one cannot be begun over it. A slot that nobody \
-                      reads keeps WAL until the disk is full. The same on the source is told under F13.\n\n\
-                      Continue the earlier migration with its own command, or begin anew with --replace-target. Remove the slots and \
-                      the other things, if no migration is under way that needs them.",
+            explain: EARLIER_TEXT,
             look: Look::Both(earlier),
         },
     ];
@@ -47,6 +37,22 @@ pub(super) fn checks(purpose: Purpose) -> Vec<Check> {
     }
     checks
 }
+
+const NOT_EMPTY_TEXT: &str = "\
+It is counted what the target database holds: tables, views, sequences, functions, types, schemas and large objects. Extensions, what \
+belongs to them, and a provider's own schemas do not count.
+
+Rows would get mixed up with those of the source, and a copy into used tables could not be proved. Use an empty database; or, if \
+everything in it may go, let the copy empty it with --replace-target.";
+
+const EARLIER_TEXT: &str = "\
+A migration keeps its records in the schema neon_migrate of the target, until it has ended. If there is such a schema, an earlier \
+migration did not end; it can be gone on with by its own command, or be begun anew with --replace-target, which removes everything \
+in the database.
+
+Publications, subscriptions, replication slots and replication origins whose names begin with neon_migrate are looked for as \
+well. If no migration is running any more they are left over. A slot keeps WAL until the disk is full, a subscription goes on \
+applying rows, and an origin makes a new migration believe that it has been further than it has.";
 
 /// Everything that a person made. Not counted are what extensions brought along, what exists only with another object that is
 /// counted (the type of a table, the sequence of an identity column, a partition), provider's schemas, default privileges, and our
