@@ -9,6 +9,7 @@ mod bridge;
 mod check;
 mod check_report;
 mod checks_ends;
+mod checks_needed;
 mod checks_replication;
 mod checks_rights;
 mod checks_schema;
