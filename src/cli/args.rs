@@ -141,7 +141,7 @@ pub struct Databases {
 
     /// Where it goes: a connection string
     #[arg(long, value_name = "URL", env = TARGET_VARIABLE, hide_env_values = true)]
-    pub target: ConnectionString,
+    pub target: Option<ConnectionString>,
 }
 
 /// Which tables.

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use self::args::CommandsArgs;
 use super::args::{Output, Talk};
-use super::copy::{default_jobs, look, not_begun, parse};
+use super::copy::{default_jobs, look, not_begun};
+use super::ends::ends;
 use super::render::text::{Line, Paint, clean, wrap};
 use super::render::{Looking, print_err, print_out, term_width};
 use crate::engine::finding::Finding;
@@ -20,7 +21,6 @@ use crate::migration::commands::connection::End;
 use crate::migration::commands::quote::Shell;
 use crate::migration::commands::script::Style;
 use crate::migration::commands::{self, Options, Plan, Step, Way};
-use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
 use crate::migration::preflight::{self, Preflight, Purpose};
 use crate::pg::tools::{self, NotFound, Platform, RECOMMENDED_MAJOR, Search, Tools};
@@ -33,8 +33,7 @@ const WIDTH_MAX: usize = 80;
 /// # Errors
 /// An end that cannot be looked at, or scripts that cannot be written.
 pub async fn run(args: CommandsArgs, talk: &Talk) -> Result<Exit, Report> {
-    let source = Source::new(parse(&args.databases.source, Side::Source)?);
-    let target = Target::new(parse(&args.databases.target, Side::Target)?);
+    let (source, target) = ends(&args.databases, None)?;
     let search = Search::new(args.pg_bin_dir.clone());
     let looking = Looking::start(talk);
     let options = preflight::Options {

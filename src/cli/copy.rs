@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use super::args::{ConnectionString, CopyArgs, Talk, Verify};
+use super::ends::ends;
 use super::{exit, log, render};
 use crate::engine::event::EventKind;
 use crate::engine::journal::{self, History};
@@ -35,8 +36,7 @@ const JOBS: std::ops::RangeInclusive<usize> = 4..=8;
 /// # Errors
 /// What keeps it from beginning. What happens later is told by the renderer.
 pub async fn run(args: CopyArgs, talk: &Talk) -> Result<Exit, Report> {
-    let source = Source::new(parse(&args.databases.source, Side::Source)?);
-    let target = Target::new(parse(&args.databases.target, Side::Target)?);
+    let (source, target) = ends(&args.databases, args.machine.state_dir.as_deref())?;
     let options = preflight::Options {
         purpose: Purpose::Copy,
         scope: args.selection.scope(),

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod copy;
 pub mod create_project;
 pub mod demo;
+mod ends;
 pub mod exit;
 mod log;
 mod prompt;

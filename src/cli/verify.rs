@@ -1,7 +1,8 @@
 //! `neon-migrate verify`: two databases at rest, compared.
 
 use super::args::{Talk, VerifyArgs};
-use super::copy::{default_jobs, look, method, not_begun, parse};
+use super::copy::{default_jobs, look, method, not_begun};
+use super::ends::ends;
 use super::{exit, log, render};
 use crate::engine::event::EventKind;
 use crate::engine::phase::Phase;
@@ -23,8 +24,7 @@ use crate::pg::tools::Search;
 /// # Errors
 /// What keeps it from beginning. What happens later is told by the renderer.
 pub async fn run(args: VerifyArgs, talk: &Talk) -> Result<Exit, Report> {
-    let source = Source::new(parse(&args.databases.source, Side::Source)?);
-    let target = Target::new(parse(&args.databases.target, Side::Target)?);
+    let (source, target) = ends(&args.databases, args.state_dir.as_deref())?;
     let options = preflight::Options {
         purpose: Purpose::Verify,
         scope: args.selection.scope(),

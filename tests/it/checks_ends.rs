@@ -51,7 +51,8 @@ async fn settings_of_a_database_and_of_roles_in_it() {
                 "app.tenant of role \"Röle \"\"B\"\".14\" in the database",
             ],
         )
-        .in_words(),
+        .in_words()
+        .along_with(&["G9"]),
     ])
     .await;
 }

@@ -75,7 +75,8 @@ async fn bad_collations_and_grants_are_found_and_mended() {
                 r#"execute on function pg_read_file(text) to "Wat.ch ""er""#,
             ],
         )
-        .in_words(),
+        .in_words()
+        .along_with(&["G9"]),
         Bad::new(
             "E4",
             Severity::Warning,

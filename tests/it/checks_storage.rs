@@ -90,7 +90,8 @@ async fn labels_and_default_privileges_are_found() {
                 "default privileges of \"Gi.ver\" in schema \"S \"\"é\" (tables)",
             ],
         )
-        .in_words(),
+        .in_words()
+        .along_with(&["G9"]),
     ])
     .await;
 }

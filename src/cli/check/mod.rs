@@ -8,6 +8,7 @@ use std::path::Path;
 pub use self::args::CheckArgs;
 use super::args::{ConnectionString, Output, Talk};
 use super::copy::{not_begun, parse};
+use super::ends::created_target;
 use super::render;
 use crate::engine::checkup::Checkup;
 use crate::engine::report::{Exit, Report};
@@ -33,10 +34,13 @@ pub async fn run(args: CheckArgs, talk: &Talk) -> Result<Exit, Report> {
         return Ok(Exit::Done);
     }
     file::writable(&args.report)?;
-    let checkup = match &args.from_file {
+    let mut checkup = match &args.from_file {
         Some(file) => of_file(&args, file).await?,
         None => of_source(&args, talk).await?,
     };
+    if checkup.target.is_none() {
+        offer_created(&mut checkup, args.machine.state_dir.as_deref());
+    }
     for path in &args.report {
         file::write(&checkup, path)?;
     }
@@ -46,6 +50,16 @@ pub async fn run(args: CheckArgs, talk: &Talk) -> Result<Exit, Report> {
         render::checkup::print(&checkup, talk.quiet, &args.report);
     }
     Ok(if checkup.is_blocked() { Exit::Blockers } else { Exit::Done })
+}
+
+/// Where a project was created for the source already, the plan goes on with it.
+fn offer_created(checkup: &mut Checkup, state_dir: Option<&Path>) {
+    let Some((sentence, command)) = created_target(&checkup.source.label, state_dir) else { return };
+    for step in checkup.plan.iter_mut().filter(|step| step.command.as_deref() == Some("neon-migrate create-project")) {
+        "Go on with the project that there is".clone_into(&mut step.title);
+        step.sentence.clone_from(&sentence);
+        step.command = Some(command.clone());
+    }
 }
 
 fn explain(code: &str) -> Result<Exit, Report> {

@@ -269,7 +269,7 @@ fn amounts(checkup: &Checkup) -> String {
         for (kind, n) in &holdings.objects {
             let _ = writeln!(text, "| {kind} | {} |", number(*n));
         }
-        text += "\n| table | rows, about | rows | large values | indexes |\n|---|---:|---:|---:|---:|\n";
+        text += "\n| table | rows, about | size | large values | indexes |\n|---|---:|---:|---:|---:|\n";
         for table in &holdings.top_tables {
             let rows = table.rows.map_or_else(|| "not known".to_owned(), number);
             let [heap, toast, indexes] = [table.heap_bytes, table.toast_bytes, table.index_bytes].map(bytes);

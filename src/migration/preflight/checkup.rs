@@ -48,7 +48,11 @@ async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options:
     let mut outcomes = check::run(&checks(options.purpose), Ends { source, target }, &Context { known: &known, options }).await?;
     outcomes.push(client_tools(source, &known, options).await);
     outcomes.sort_by_key(|outcome| super::order(&outcome.code));
-    let fences = answer_or_nothing(source, super::privileges::fences(source).await).map_err(of_source)?;
+    let mut fences = answer_or_nothing(source, super::privileges::fences(source).await).map_err(of_source)?;
+    if let Some(fences) = &mut fences {
+        let cx = Context { known: &known, options };
+        fences.tables_not_lockable.retain(|(schema, name)| cx.takes(schema, name));
+    }
     let holdings = answer_or_nothing(source, holdings::list(source.answers()).await).map_err(of_source)?.flatten();
     let estimate = match (source, target) {
         (Place::Live(from), Some(to)) => estimate::measure(from.client, to.client, before, &known).await?,

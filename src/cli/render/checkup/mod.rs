@@ -83,6 +83,10 @@ fn section(title: &str, content: Vec<Line>) -> Vec<Line> {
     }
     let mut lines = vec![Line::default(), Line::default().add(Paint::Bold, title)];
     lines.extend(content);
+    // What ends with a blank line is followed by another section, which begins with one.
+    if lines.last().is_some_and(|last| last.width() == 0) {
+        lines.pop();
+    }
     lines
 }
 
@@ -192,7 +196,7 @@ fn holdings_lines(holdings: &Holdings, width: usize) -> Vec<Line> {
     if !holdings.top_tables.is_empty() {
         let name_width = width.saturating_sub(46).clamp(20, 60);
         let head =
-            format!("  {:<name_width$} {:>12} {:>9} {:>9} {:>9}", "The largest tables", "rows, about", "rows", "large", "indexes");
+            format!("  {:<name_width$} {:>12} {:>9} {:>9} {:>9}", "The largest tables", "rows, about", "table", "large", "indexes");
         lines.push(Line::default().add(Paint::Dim, head));
         for table in holdings.top_tables.iter().take(TABLES) {
             let rows = table.rows.map_or_else(|| "?".to_owned(), number);
@@ -241,3 +245,6 @@ fn totals(checkup: &Checkup) -> Line {
         counted(Status::NotEvaluated),
     ))
 }
+
+#[cfg(test)]
+mod tests;
