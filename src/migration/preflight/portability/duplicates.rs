@@ -12,18 +12,10 @@ pub(super) fn checks() -> Vec<Check> {
         title: "Duplicate indexes",
         about: "whether indexes are duplicates",
         grant: CATALOGS,
-        explain: DUPLICATES_TEXT,
+        explain: "",
         look: Look::Rows { side: Side::Source, query: DUPLICATES, evaluate: duplicates },
     }]
 }
-
-const DUPLICATES_TEXT: &str = "\
-Indexes are also named that are the same as another one of their table in all but the name: columns, expressions, order, operator \
-classes, collations and condition. Of each set the one that belongs to a constraint stays, then a unique one, then one that is the \
-replica identity or by which the table was clustered, then the oldest.
-
-Each of them is built anew on the target, for nothing, and every write maintains each. The statement drops the duplicates; it waits \
-for transactions that use the table, and keeps nobody from it.";
 
 /// Indexes with equal definitions, in the order of who should stay; only those with the same columns are compared further. An index that
 /// enforces uniqueness may go only if the one that stays does so too. Majors up to 16 keep expressions together with their places in

@@ -63,7 +63,12 @@ Indexes are built anew on the target, and such an index (gin, gist, hnsw and so 
 not unusual, and it is often the longest step of a migration. Some are built by a single process only.
 
 Give the target much maintenance_work_mem and a large compute for the time of the migration, and plan for the build when you \
-choose the time of the cutover. An index that nobody uses (pg_stat_user_indexes.idx_scan) can be dropped before.";
+choose the time of the cutover. An index that nobody uses (pg_stat_user_indexes.idx_scan) can be dropped before.
+
+Named as well are indexes that are the same as another one of their table in all but the name: columns, expressions, order, operator \
+classes, collations and condition. Of each set the one that belongs to a constraint stays, then a unique one, then one that is the \
+replica identity or by which the table was clustered, then the oldest. The statements drop the others; each waits for transactions \
+that use the table, and keeps nobody from it.";
 
 const MANY_TEXT: &str = "\
 Relations are tables, partitions, indexes, views, sequences and TOAST tables of this database. More than 50,000 of them are \

@@ -41,7 +41,8 @@ that uses the configuration. Install what they come from as an extension, or mov
 
 const TYPES_TEXT: &str = "\
 Objects are looked for that extend the server itself and belong to no extension: base types (with an input and an output \
-function in C), operator classes and families, access methods, transforms, and aggregates whose state is internal. Only a \
+function in C), operator classes and families, access methods, foreign data wrappers, transforms, and aggregates whose state is \
+internal. Only a \
 superuser may create them. Enums, domains, composite types, ranges and operators are no matter.
 
 What is built on them cannot be made either: a column of such a type, an index with such an operator class. Where a table needs \
@@ -104,9 +105,9 @@ select 'text search template', n.nspname::text, t.tmplname::text
   from pg_ts_template t join pg_namespace n on n.oid = t.tmplnamespace where ",
     made!("pg_ts_template", "t"),
     r" union all
-select 'text search dictionary', n.nspname::text, d.dictname::text
-  from pg_ts_dict d join pg_namespace n on n.oid = d.dictnamespace where d.dictinitoption ~* '\m(dictfile|afffile|synonyms)\M' and ",
-    made!("pg_ts_dict", "d"),
+select 'text search dictionary', n.nspname::text, w.dictname::text
+  from pg_ts_dict w join pg_namespace n on n.oid = w.dictnamespace where w.dictinitoption ~* '\m(dictfile|afffile|synonyms)\M' and ",
+    made!("pg_ts_dict", "w"),
     " order by 1, 2, 3"
 );
 
