@@ -157,7 +157,8 @@ async fn what_is_not_streamed_is_found() {
                create foreign table "There" (a int) server "Far.Away""#,
             &["foreign table public.\"There\" (server \"Far.Away\" of w)", "user mapping public (server \"Far.Away\" of w)"],
         )
-        .in_words(),
+        .in_words()
+        .along_with(&["G6"]),
     ])
     .await;
 }

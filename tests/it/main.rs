@@ -10,6 +10,7 @@ mod check;
 mod check_report;
 mod checks_activity;
 mod checks_ends;
+mod checks_needed;
 mod checks_replication;
 mod checks_rights;
 mod checks_schema;

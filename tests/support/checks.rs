@@ -30,7 +30,8 @@ pub fn live() -> Options {
 pub async fn examine(source: &str, options: &Options) -> Vec<Outcome> {
     let (first, second) = (connect(source).await, connect(source).await);
     let end = End { client: &first, second: Some(&second), pooled: None };
-    preflight::examine(Place::Live(end), Against::Nothing, options).await.unwrap()
+    // The work is large, and a test's stack is small.
+    Box::pin(preflight::examine(Place::Live(end), Against::Nothing, options)).await.unwrap()
 }
 
 /// Examines a source and a target.
@@ -39,7 +40,7 @@ pub async fn examine_pair(source: &str, target: &str, options: &Options) -> Vec<
     let (third, fourth) = (connect(target).await, connect(target).await);
     let source = End { client: &first, second: Some(&second), pooled: None };
     let target = End { client: &third, second: Some(&fourth), pooled: None };
-    preflight::examine(Place::Live(source), Against::Target(target), options).await.unwrap()
+    Box::pin(preflight::examine(Place::Live(source), Against::Target(target), options)).await.unwrap()
 }
 
 /// The findings of a code.

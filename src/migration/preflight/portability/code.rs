@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::super::answer::Rows;
 use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count, fix_sql};
-use super::{LEFT_OUT, Routine, refuses};
+use super::{LEFT_OUT, NEEDED, Routine, refuses, stops_the_copy};
 use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::{Ident, human_line};
 
@@ -32,7 +32,8 @@ internal, plpython3u, plperlu …), those marked leakproof, and those with a sup
 brought along are named as well.
 
 Untrusted code may read files and open connections as the server itself, so a managed service does not let it in. C functions \
-also need their library on the target's machine. If the target's role is no superuser, write such a function in PL/pgSQL or SQL, \
+also need their library on the target's machine. If a default, a generated column or a check needs one, its table cannot be created \
+without it and the copy would stop, so then this is a blocker. If the target's role is no superuser, write such a function in PL/pgSQL or SQL, \
 move its work into the application, or use an extension that the target offers. A function that is only marked leakproof can be \
 made without the mark: row-level security then takes other plans, and gives the same rows.";
 
@@ -81,10 +82,14 @@ select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else '
     };
 }
 
-/// (An aggregate is in the language internal, and may be created by everybody.)
+/// (An aggregate is in the language internal, and may be created by everybody.) Defaults, generated columns and checks are parts of their
+/// table: without the function there is no table.
 const UNTRUSTED: &str = routines!(
     "concat_ws(', ', l.lanname::text, case when p.proleakproof then 'leakproof' end,
-               case when p.prosupport::oid <> 0 then 'with a support function' end)",
+               case when p.prosupport::oid <> 0 then 'with a support function' end,
+               case when p.oid in (select d.refobjid from pg_depend d
+                                    where d.refclassid = 'pg_proc'::regclass
+                                      and d.classid in ('pg_attrdef'::regclass, 'pg_constraint'::regclass)) then 'a table needs it' end)",
     "p.prokind <> 'a' and (not l.lanpltrusted and l.lanname <> 'sql' or p.proleakproof or p.prosupport::oid <> 0)"
 );
 
@@ -96,7 +101,9 @@ fn untrusted(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     let sentence = format!("The source has {} that only a superuser can create.", count(found.len(), "function", "functions"));
     let fix = "Write them in PL/pgSQL or SQL, use an extension that the target offers, or move their work into the application. If \
                nothing uses them, nothing has to be done.";
+    let is_needed = |routine: &Routine| routine.object.detail.as_deref().is_some_and(|detail| detail.ends_with(NEEDED));
     let finding = Finding::new("G2", Severity::Warning, side.name(), sentence, LEFT_OUT);
+    let finding = if found.iter().any(is_needed) { stops_the_copy(finding) } else { finding };
     Ok(vec![finding.with_fix(fix).with_objects(found.iter().map(Routine::label).collect())])
 }
 

@@ -39,7 +39,7 @@ nothing, if a row breaks the constraint; mend the row or drop the constraint the
 const INVALID_TEXT: &str = "\
 An index is invalid when its creation was broken off: create index concurrently or reindex index concurrently failed or was \
 cancelled, most often because the values of a unique index were not unique. The index of a partitioned table is invalid as long \
-as not every partition has its part.
+as not every partition has its part. One that is being built at this moment is not named.
 
 Queries do not use it, but every write still maintains it, and an invalid unique index guarantees nothing. A dump leaves it \
 out, so it will not exist on the target.
@@ -107,6 +107,7 @@ select n.nspname::text as schema, t.relname::text as name, c.relname::text as in
   join pg_class t on t.oid = i.indrelid
   join pg_namespace n on n.oid = c.relnamespace
  where not (i.indisvalid and i.indisready and i.indislive)
+   and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)
    and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = t.oid and d.deptype = 'e')
  order by n.nspname, t.relname, c.relname";

@@ -6,7 +6,9 @@
 mod clients;
 mod code;
 mod constraints;
+mod duplicates;
 mod owners;
+mod reliant;
 mod running_out;
 mod storage;
 mod types;
@@ -15,6 +17,7 @@ use serde::Deserialize;
 
 use super::answer::Rows;
 use super::check::{Check, Context, Object, Side, qualified};
+use crate::engine::finding::{Finding, Severity};
 use crate::pg::names::human_line;
 
 pub(super) fn checks() -> Vec<Check> {
@@ -24,6 +27,8 @@ pub(super) fn checks() -> Vec<Check> {
     checks.extend(types::checks());
     checks.extend(storage::checks());
     checks.extend(constraints::checks());
+    checks.extend(duplicates::checks());
+    checks.extend(reliant::checks());
     checks.extend(running_out::checks());
     checks.extend(clients::checks());
     checks
@@ -38,6 +43,16 @@ fn refuses(cx: &Context<'_>) -> bool {
 const LEFT_OUT: &str = "Only a superuser may create such things, and the target's role is none (or no target was given). What a target \
                         refuses is left out of the copy by name, together with what needs it; if a table needs it, the copy stops \
                         before any row is moved.";
+
+/// What is said of an object without which a table cannot be created. (The queries say it too.)
+const NEEDED: &str = "a table needs it";
+
+/// Makes a blocker of a finding about something without which a table cannot be created: a copy would stop there.
+fn stops_the_copy(finding: Finding) -> Finding {
+    let why = "Only a superuser may create such things, and the target's role is none (or no target was given). A table needs one of \
+               them, so the copy would stop before any row is moved.";
+    Finding { severity: Severity::Blocker, why: why.to_owned(), ..finding }
+}
 
 /// A function, procedure or aggregate, with its arguments.
 #[derive(Debug, Deserialize)]

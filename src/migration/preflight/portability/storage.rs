@@ -1,5 +1,7 @@
 //! Where and how data is stored, and what is attached to objects.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::super::answer::Rows;
@@ -17,6 +19,13 @@ pub(super) fn checks() -> Vec<Check> {
         check("G18", "Many relations", "how many relations there are", MANY_TEXT, rows(MANY, many)),
         check("G18", "Other databases", "which other databases there are", MANY_TEXT, rows(DATABASES, databases)),
         check("G19", "Table access methods", "how tables are stored", STORED_TEXT, rows(METHODS, methods)),
+        check(
+            "G19",
+            "Table access methods of the target",
+            "whether the target has the access methods of tables",
+            STORED_TEXT,
+            Look::Pair { source: METHODS, target: METHODS_KNOWN, evaluate: methods_missing },
+        ),
         check(
             "G19",
             "lz4 compression",
@@ -54,7 +63,12 @@ Indexes are built anew on the target, and such an index (gin, gist, hnsw and so 
 not unusual, and it is often the longest step of a migration. Some are built by a single process only.
 
 Give the target much maintenance_work_mem and a large compute for the time of the migration, and plan for the build when you \
-choose the time of the cutover. An index that nobody uses (pg_stat_user_indexes.idx_scan) can be dropped before.";
+choose the time of the cutover. An index that nobody uses (pg_stat_user_indexes.idx_scan) can be dropped before.
+
+Named as well are indexes that are the same as another one of their table in all but the name: columns, expressions, order, operator \
+classes, collations and condition. Of each set the one that belongs to a constraint stays, then a unique one, then one that is the \
+replica identity or by which the table was clustered, then the oldest. The statements drop the others; each waits for transactions \
+that use the table, and keeps nobody from it.";
 
 const MANY_TEXT: &str = "\
 Relations are tables, partitions, indexes, views, sequences and TOAST tables of this database. More than 50,000 of them are \
@@ -71,7 +85,8 @@ Tables and materialized views with another table access method than heap are nam
 columns that are compressed with lz4, if the target does not know lz4; Neon does.
 
 A table access method comes with an extension, and the table can be created only where that extension is. With a target that \
-was built without lz4, the statement that sets the compression of a column fails.
+was built without lz4, the statement that sets the compression of a column fails, and with it the table. A copy stops at a table that \
+cannot be created.
 
 Create the extension on the target before, if it has it. Otherwise, store the table as heap (alter table … set access method \
 heap, from Postgres 15 on), which rewrites and locks it.";
@@ -217,25 +232,43 @@ select case c.relkind when 'm' then 'materialized view' else 'table' end as kind
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
  order by n.nspname, c.relname";
 
+/// With a target that can be asked, it is asked.
 fn methods(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     let found = cx.objects(rows)?;
-    if found.is_empty() {
+    if found.is_empty() || cx.known.target.is_some() && !cx.known.assumed {
         return Ok(Vec::new());
     }
     let sentence = format!("{} otherwise than as heap.", count(found.len(), "table is stored", "tables are stored"));
     let why = "They can be created only on a server that has the same table access method.";
-    let finding = Finding::new("G19", Severity::Warning, side.name(), sentence, why);
+    Ok(vec![stored_as_heap(cx, Finding::new("G19", Severity::Warning, side.name(), sentence, why), &found)])
+}
+
+const METHODS_KNOWN: &str = "select a.amname::text as name from pg_am a order by a.amname";
+
+fn methods_missing(cx: &Context<'_>, source: &Rows, target: &Rows) -> Evaluated {
+    let there: BTreeSet<String> = target.parse::<Object>()?.into_iter().map(|method| method.name).collect();
+    let mut found = cx.objects(source)?;
+    found.retain(|table| table.detail.as_ref().is_some_and(|method| !there.contains(method)));
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sentence = format!("The target lacks the access method of {}.", count(found.len(), "table", "tables"));
+    let why = "The table cannot be created there, and the copy would stop before any row is moved.";
+    Ok(vec![stored_as_heap(cx, Finding::new("G19", Severity::Blocker, Side::Target.name(), sentence, why), &found)])
+}
+
+fn stored_as_heap(cx: &Context<'_>, finding: Finding, found: &[Object]) -> Finding {
     let finding = finding.with_objects(found.iter().map(Object::label).collect());
     let first_words = "Create the extension that brings the access method on the target";
     // Before Postgres 15 there is no statement for it.
     if cx.source().version.major() < 15 {
         let words = "or make a new table with using heap, and copy the rows into it.";
-        return Ok(vec![finding.with_fix(format!("{first_words}, {words}"))]);
+        return finding.with_fix(format!("{first_words}, {words}"));
     }
     let heap = |one: &Object| format!("alter {} {} set access method heap;", one.kind.as_deref().unwrap_or("table"), one.sql());
     let sql: Vec<String> = found.iter().map(heap).collect();
-    let words = format!("{first_words}, or store the tables as heap, which rewrites each and locks it meanwhile");
-    Ok(vec![finding.with_fix(fix_sql(&words, &sql))])
+    let words = format!("{first_words}, or store the tables of the source as heap, which rewrites each and locks it meanwhile");
+    finding.with_fix(fix_sql(&words, &sql))
 }
 
 const LZ4_COLUMNS: &str = "
@@ -260,7 +293,8 @@ fn lz4(cx: &Context<'_>, source: &Rows, target: &Rows) -> Evaluated {
         return Ok(Vec::new());
     }
     let sentence = format!("The target does not know lz4, with which {} compressed.", count(found.len(), "table is", "tables are"));
-    let why = "The statements that set the compression of these columns fail there.";
+    let why = "The statement that sets the compression is part of the table's definition: the table cannot be created there, and the copy \
+               would stop before any row is moved.";
     let sql = |one: &Object| {
         format!(
             "select format('alter table %s alter %I set compression default;', attrelid::regclass, attname) from pg_attribute \
@@ -271,7 +305,7 @@ fn lz4(cx: &Context<'_>, source: &Rows, target: &Rows) -> Evaluated {
     let words = "Use a target that was built with lz4, or let the source use the default compression for these columns, which changes \
                  nothing in what is stored already (a short lock per table)";
     let sql: Vec<String> = found.iter().map(sql).collect();
-    let finding = Finding::new("G19", Severity::Warning, Side::Target.name(), sentence, why);
+    let finding = Finding::new("G19", Severity::Blocker, Side::Target.name(), sentence, why);
     Ok(vec![finding.with_fix(fix_sql(words, &sql)).with_objects(found.iter().map(Object::label).collect())])
 }
 

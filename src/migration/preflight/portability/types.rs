@@ -2,7 +2,7 @@
 
 use super::super::answer::Rows;
 use super::super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, count};
-use super::{LEFT_OUT, refuses};
+use super::{LEFT_OUT, NEEDED, refuses, stops_the_copy};
 use crate::engine::finding::{Finding, Severity};
 
 pub(super) fn checks() -> Vec<Check> {
@@ -32,17 +32,21 @@ role is no superuser, write the conversion out in views and functions that use t
 
 const SEARCH_TEXT: &str = "\
 Parsers and templates of full text search that no extension brought along are looked for. They are made of C functions, and \
-only a superuser may create them. Dictionaries and configurations are data, and move.
+only a superuser may create them. Configurations and most dictionaries are data, and move; but dictionaries that read files of the \
+server (Ispell, Hunspell, synonyms, thesauri) can be made only where the files are, so they are named too. Managed servers take no \
+files but those that they come with.
 
 A configuration that uses such a parser cannot be made on a target without it, and neither can an index or a generated column \
 that uses the configuration. Install what they come from as an extension, or move the configuration to a built-in parser.";
 
 const TYPES_TEXT: &str = "\
 Objects are looked for that extend the server itself and belong to no extension: base types (with an input and an output \
-function in C), operator classes and families, access methods, transforms, and aggregates whose state is internal. Only a \
+function in C), operator classes and families, access methods, foreign data wrappers, transforms, and aggregates whose state is \
+internal. Only a \
 superuser may create them. Enums, domains, composite types, ranges and operators are no matter.
 
-What is built on them cannot be made either: a column of such a type, an index with such an operator class. Install the \
+What is built on them cannot be made either: a column of such a type, an index with such an operator class. Where a table needs \
+a base type, the copy would stop, so then this is a blocker. Install the \
 extension that they once came from, if there is one, or replace the type by a built-in one, a domain or a composite type.";
 
 const SYSTEM_TEXT: &str = "\
@@ -100,20 +104,48 @@ select 'text search parser' as kind, n.nspname::text as schema, p.prsname::text 
 select 'text search template', n.nspname::text, t.tmplname::text
   from pg_ts_template t join pg_namespace n on n.oid = t.tmplnamespace where ",
     made!("pg_ts_template", "t"),
+    r" union all
+select 'text search dictionary', n.nspname::text, w.dictname::text
+  from pg_ts_dict w join pg_namespace n on n.oid = w.dictnamespace where w.dictinitoption ~* '\m(dictfile|afffile|synonyms)\M' and ",
+    made!("pg_ts_dict", "w"),
     " order by 1, 2, 3"
 );
 
 fn search(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
-    let found = cx.objects(rows)?;
+    let is_read = |object: &Object| object.kind.as_deref() == Some("text search dictionary");
+    let (dictionaries, found): (Vec<Object>, Vec<Object>) = cx.objects(rows)?.into_iter().partition(is_read);
     let what = count(found.len(), "text search parser or template", "text search parsers and templates");
     let sentence = format!("The source has {what} of its own.");
     let fix = "Use a built-in parser or template, or one of an extension that the target offers.";
-    Ok(refused(cx, side, "G5", sentence, fix, found.iter().map(Object::label).collect()))
+    let mut findings = refused(cx, side, "G5", sentence, fix, found.iter().map(Object::label).collect());
+    if !dictionaries.is_empty() {
+        let sentence = format!(
+            "{} files of the server.",
+            count(dictionaries.len(), "text search dictionary reads", "text search dictionaries read")
+        );
+        let why = "On a server without these files the dictionary cannot be created. It is left out by name, with the configurations \
+                   and indexes that need it.";
+        let fix = "Have the files put into the directory tsearch_data of the target's server before the copy, or change the \
+                   configurations to dictionaries that need none.";
+        let finding = Finding::new("G5", Severity::Warning, side.name(), sentence, why);
+        findings.push(finding.with_fix(fix).with_objects(dictionaries.iter().map(Object::label).collect()));
+    }
+    Ok(findings)
 }
 
+/// Arrays of a base type and domains over it are built on it.
 const TYPES: &str = concat!(
     "
-select 'base type' as kind, n.nspname::text as schema, t.typname::text as name, null as detail
+with recursive built (oid, base) as (
+  select t.oid, t.oid from pg_type t where t.typtype = 'b' and t.typisdefined and t.typarray <> 0 and ",
+    made!("pg_type", "t"),
+    "
+  union
+  select t.oid, b.base from built b join pg_type t on t.typbasetype = b.oid or t.typelem = b.oid and t.typlen = -1
+)
+select 'base type' as kind, n.nspname::text as schema, t.typname::text as name,
+       case when t.oid in (select b.base from built b join pg_attribute a on a.atttypid = b.oid and a.attnum > 0 and not a.attisdropped
+                             join pg_class c on c.oid = a.attrelid where c.relkind in ('r', 'p')) then 'a table needs it' end as detail
   from pg_type t join pg_namespace n on n.oid = t.typnamespace
  where t.typtype = 'b' and t.typisdefined and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
    and not exists (select from pg_type e where e.typarray = t.oid) and ",
@@ -139,6 +171,9 @@ select 'aggregate', n.nspname::text, p.proname::text, 'state is internal'
   from pg_aggregate g join pg_proc p on p.oid = g.aggfnoid join pg_namespace n on n.oid = p.pronamespace
  where 'internal'::regtype in (g.aggtranstype, g.aggmtranstype) and ",
     made!("pg_proc", "p"),
+    " union all
+select 'foreign data wrapper', null, w.fdwname::text, null from pg_foreign_data_wrapper w where ",
+    made!("pg_foreign_data_wrapper", "w"),
     " order by 1, 2, 3, 4"
 );
 
@@ -148,7 +183,9 @@ fn types(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
     let sentence = format!("The source has {what}, outside of any extension.");
     let fix = "Use an extension that the target offers and that has them, replace them by built-in types, domains or composite \
                types, or use a target where you are superuser.";
-    Ok(refused(cx, side, "G6", sentence, fix, found.iter().map(Object::label).collect()))
+    let is_needed = found.iter().any(|object| object.detail.as_deref() == Some(NEEDED));
+    let findings = refused(cx, side, "G6", sentence, fix, found.iter().map(Object::label).collect());
+    Ok(if is_needed { findings.into_iter().map(stops_the_copy).collect() } else { findings })
 }
 
 /// A warning, if there is anything and the target refuses it.
