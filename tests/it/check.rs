@@ -226,6 +226,11 @@ async fn a_provider_is_seen_and_its_platform_stays_behind() {
         found["findings"][0]["objects_total"].as_u64()
     };
     assert_eq!(named(&report), Some(1), "auth belongs to the platform");
+    let copies = |report: &Value| {
+        let plan = report["plan"].as_array().unwrap().iter().map(|step| step["command"].as_str().unwrap_or_default().to_owned());
+        plan.filter(|command| command.starts_with("neon-migrate copy")).collect::<Vec<_>>()
+    };
+    assert_eq!(copies(&report), ["neon-migrate copy --exclude auth"], "what was not looked at is not copied");
     assert_eq!(named(&json(&cluster.superuser_url("shop"), &["--live", "--with-platform"]).await), Some(2));
 }
 

@@ -14,7 +14,6 @@ use crate::engine::checkup::Checkup;
 use crate::engine::report::{Exit, Report};
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
-use crate::migration::preflight::metadata::Metadata;
 use crate::migration::preflight::{self, Address, Against, End, Labels, Options, Place, Wish};
 use crate::pg::tools::Search;
 
@@ -145,11 +144,11 @@ async fn of_file(args: &CheckArgs, path: &Path) -> Result<Checkup, Report> {
     let options = options(args, info.as_ref().and_then(Address::of), None);
     let labels = Labels { source: path.display().to_string(), target: None };
     let checkup = preflight::checkup(Place::File(&metadata), without_target(args), &labels, &options).await;
-    checkup.map_err(|_| not_whole(path, &metadata))
+    checkup.map_err(|_| not_whole(path))
 }
 
 /// What every report needs is not in the file.
-fn not_whole(path: &Path, _: &Metadata) -> Report {
+fn not_whole(path: &Path) -> Report {
     Report::new("metadata-file", Exit::Usage, format!("{} does not say enough to be evaluated.", path.display()))
         .with_cause("It lacks the answer to a question that every report needs: it failed there, or the script is that of another version.")
         .with_fix("Print the script with this version (neon-migrate check --only-metadata), run it again with psql, and look at the errors that psql shows.")

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::check::{self, Context, Ends, Place, Side};
+use super::check::{self, Context, Ends, Object, Place, Side};
 use super::estimate::{self, WalMark};
 use super::facts::{Known, ServerFacts};
 use super::ways::Ground;
@@ -53,6 +53,10 @@ async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options:
         let cx = Context { known: &known, options };
         fences.tables_not_lockable.retain(|(schema, name)| cx.takes(schema, name));
     }
+    let schemas = source.answers().ask(SCHEMAS).await.map_err(of_source)?.unwrap_or_default();
+    let schemas: Vec<Object> = schemas.parse().unwrap_or_default();
+    let behind: Vec<&str> =
+        schemas.iter().map(|one| one.name.as_str()).filter(|name| known.platform_schemas.iter().any(|one| one == name)).collect();
     let holdings = answer_or_nothing(source, holdings::list(source.answers()).await).map_err(of_source)?.flatten();
     let estimate = match (source, target) {
         (Place::Live(from), Some(to)) => estimate::measure(from.client, to.client, before, &known).await?,
@@ -68,7 +72,7 @@ async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options:
         source: described(&known, labels, options),
         target: known.target.as_ref().map(|target| target_described(target, labels, &known, options)),
         headlines,
-        plan: plan(&known, &outcomes, &ways, options),
+        plan: plan(&known, &outcomes, &ways, &behind, options),
         ways,
         estimate,
         holdings,
@@ -149,8 +153,15 @@ fn target_described(facts: &ServerFacts, labels: &Labels, known: &Known, options
     }
 }
 
+/// The schemas that hold something that a pattern of `--exclude` can match; one that matches nothing is taken for a slip (S1).
+const SCHEMAS: &str = "
+select n.nspname::text as name from pg_namespace n
+ where n.nspname !~ '^pg_'
+   and exists (select from pg_class c where c.relnamespace = n.oid and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f'))
+ order by n.nspname";
+
 /// What to do next, with what this program has.
-fn plan(known: &Known, outcomes: &[Outcome], ways: &[Way], options: &Options) -> Vec<PlanStep> {
+fn plan(known: &Known, outcomes: &[Outcome], ways: &[Way], behind: &[&str], options: &Options) -> Vec<PlanStep> {
     let step = |title: &str, sentence: String, command: Option<&str>| PlanStep {
         title: title.to_owned(),
         sentence,
@@ -182,7 +193,13 @@ fn plan(known: &Known, outcomes: &[Outcome], ways: &[Way], options: &Options) ->
     }
     let copy = "Stop the application's writes first if you need everything: what is written after the copy has begun is not on the target. \
                 It compares every table and every object at the end.";
-    plan.push(step("Copy", copy.to_owned(), Some("neon-migrate copy")));
+    // What was not looked at is not to be copied either.
+    let excluded: String = behind.iter().map(|schema| format!(" --exclude {schema}")).collect();
+    let (copy, note) = match behind.len() {
+        0 => (copy.to_owned(), ""),
+        _ => (format!("{copy} The platform's schemas stay behind; their tables are left out by name."), excluded.as_str()),
+    };
+    plan.push(step("Copy", copy, Some(&format!("neon-migrate copy{note}"))));
     let live = ways.iter().any(|way| way.id == "live_subscription" && way.open != Open::No);
     let by_hand = if live {
         "The pg_dump, pg_restore and psql lines for this pair, logical replication included."
@@ -199,6 +216,7 @@ pub fn metadata_script() -> String {
     let facts = super::facts::questions().map(|(what, query)| (what.to_owned(), query));
     let mut questions: Vec<(String, &str)> = facts.into_iter().collect();
     questions.push(("The extensions".to_owned(), super::extensions::INSTALLED));
+    questions.push(("The schemas".to_owned(), SCHEMAS));
     questions.extend(holdings::QUESTIONS.map(|(what, query)| (what.to_owned(), query)));
     questions.push(("Which ways there are to stop writes".to_owned(), super::privileges::FENCES));
     let checks = checks(super::Purpose::Check);
