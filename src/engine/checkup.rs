@@ -251,6 +251,18 @@ impl Checkup {
         self.outcomes.iter().filter(|outcome| outcome.status == status).count()
     }
 
+    /// What the report lacks because an end refused to tell, a sentence each.
+    pub fn gaps(&self) -> Vec<&'static str> {
+        let mut gaps = Vec::new();
+        if self.estimate.is_none() && self.target.as_ref().is_some_and(|target| !target.assumed) {
+            gaps.push("The time that a copy would take was not reckoned: an end refused what measuring takes, or took too long.");
+        }
+        if self.holdings.is_none() {
+            gaps.push("What there is to move is not listed: the source refused to tell, or took too long.");
+        }
+        gaps
+    }
+
     /// Whether anything stands in the way.
     pub fn is_blocked(&self) -> bool {
         self.findings(Severity::Blocker).next().is_some()

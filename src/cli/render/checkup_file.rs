@@ -279,6 +279,9 @@ fn amounts(checkup: &Checkup) -> String {
             let _ = writeln!(text, "\nThe sequence {} is used up to {} %.", plain(&one.name), one.percent);
         }
     }
+    for gap in checkup.gaps() {
+        let _ = writeln!(text, "\n{gap}");
+    }
     text += "\n## What next\n\n";
     for (place, step) in checkup.plan.iter().enumerate() {
         let command = step.command.as_ref().map(|command| format!(" `{command}`")).unwrap_or_default();

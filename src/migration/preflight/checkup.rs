@@ -53,10 +53,7 @@ async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options:
         let cx = Context { known: &known, options };
         fences.tables_not_lockable.retain(|(schema, name)| cx.takes(schema, name));
     }
-    let schemas = source.answers().ask(SCHEMAS).await.map_err(of_source)?.unwrap_or_default();
-    let schemas: Vec<Object> = schemas.parse().unwrap_or_default();
-    let behind: Vec<&str> =
-        schemas.iter().map(|one| one.name.as_str()).filter(|name| known.platform_schemas.iter().any(|one| one == name)).collect();
+    let behind = staying_behind(source, &known).await.map_err(of_source)?;
     let holdings = answer_or_nothing(source, holdings::list(source.answers()).await).map_err(of_source)?.flatten();
     let estimate = match (source, target) {
         (Place::Live(from), Some(to)) => estimate::measure(from.client, to.client, before, &known).await?,
@@ -78,6 +75,13 @@ async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options:
         holdings,
         outcomes,
     })
+}
+
+/// The schemas of the platform that are there.
+async fn staying_behind(source: Place<'_>, known: &Known) -> Result<Vec<String>, PgError> {
+    let schemas = source.answers().ask(SCHEMAS).await?.unwrap_or_default();
+    let names = schemas.parse::<Object>().unwrap_or_default().into_iter().map(|schema| schema.name);
+    Ok(names.filter(|name| known.platform_schemas.contains(name)).collect())
 }
 
 /// What a server or a file refused to answer is no answer; a lost connection is a failure.
@@ -161,7 +165,7 @@ select n.nspname::text as name from pg_namespace n
  order by n.nspname";
 
 /// What to do next, with what this program has.
-fn plan(known: &Known, outcomes: &[Outcome], ways: &[Way], behind: &[&str], options: &Options) -> Vec<PlanStep> {
+fn plan(known: &Known, outcomes: &[Outcome], ways: &[Way], behind: &[String], options: &Options) -> Vec<PlanStep> {
     let step = |title: &str, sentence: String, command: Option<&str>| PlanStep {
         title: title.to_owned(),
         sentence,

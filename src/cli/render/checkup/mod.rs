@@ -71,6 +71,7 @@ pub fn lines(checkup: &Checkup, width: usize) -> Vec<Line> {
     if let Some(holdings) = &checkup.holdings {
         lines.extend(section("What there is", holdings_lines(holdings, width)));
     }
+    lines.extend(section("Not told", checkup.gaps().iter().flat_map(|gap| labelled((Paint::Warn, "  ! "), gap, width)).collect()));
     lines.extend(section("What next", plan(checkup, width)));
     lines.push(Line::default());
     lines.push(totals(checkup));

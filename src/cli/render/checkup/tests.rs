@@ -119,6 +119,18 @@ fn at_80_columns() {
 }
 
 #[test]
+fn what_was_not_told_is_said() {
+    let mut checkup = checkup();
+    assert!(checkup.gaps().is_empty(), "a target that does not exist yet is not measured");
+    (checkup.estimate, checkup.holdings) = (None, None);
+    checkup.target = Some(Database { assumed: false, ..checkup.source.clone() });
+    let text: Vec<String> = lines(&checkup, 80).iter().map(Line::unpainted).collect();
+    assert!(text.iter().any(|line| line.contains("was not reckoned")) && text.iter().any(|line| line.contains("is not listed")));
+    let (markdown, html) = (checkup_file::markdown(&checkup), checkup_file::html(&checkup).unwrap());
+    assert!(checkup.gaps().iter().all(|gap| markdown.contains(gap) && html.contains(gap)));
+}
+
+#[test]
 fn quietly_only_what_matters_is_said() {
     let lines: Vec<String> = short(&checkup(), 80).iter().map(Line::unpainted).collect();
     insta::assert_snapshot!("checkup_quietly", lines.join("\n"));
