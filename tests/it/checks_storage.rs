@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use neon_migrate::engine::finding::Severity::{Note, Warning};
 
-use crate::support::checks::{Bad, assert_passed, connect, each_is_found_and_mended, examine, live, mend, only, with_code};
+use crate::support::checks::{
+    Bad, assert_passed, connect, each_is_found_and_mended, examine, examine_pair, live, mend, only, with_code,
+};
 use crate::support::cluster::Cluster;
 use crate::support::poll;
 
@@ -255,4 +257,22 @@ async fn a_partition_key_that_runs_out_cannot_be_widened() {
     assert_eq!(finding.objects_total, 1, "{finding:#?}");
     let fix = finding.fix.as_deref().unwrap();
     assert!(fix.starts_with("For 1 column by which tables are partitioned") && fix.lines().count() == 1, "{fix}");
+}
+
+#[tokio::test]
+async fn a_target_that_may_not_grow_enough_is_found() {
+    for major in [14, 18] {
+        let (source, target) = (Cluster::start(major).await, Cluster::start(major).await);
+        source.create_database("src").await;
+        target.create_database("dst").await;
+        let (from, to) = (source.superuser_url("src"), target.superuser_url("dst"));
+        for (limit, is_found) in [("1MB", true), ("10GB", false), ("-1", false)] {
+            target.psql("postgres", &format!("alter database dst set neon.max_cluster_size = '{limit}'")).await;
+            let outcomes = examine_pair(&from, &to, &live()).await;
+            match is_found {
+                true => assert!(only(&outcomes, "H3").sentence.ends_with("may grow to 1 MiB only."), "{outcomes:#?}"),
+                false => assert_passed(&outcomes, "H3"),
+            }
+        }
+    }
 }

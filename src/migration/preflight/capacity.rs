@@ -7,14 +7,52 @@ use super::check::{CATALOGS, Check, Context, Evaluated, Look, Object, Side, coun
 use crate::engine::finding::{Finding, Severity};
 
 pub(super) fn checks() -> Vec<Check> {
-    vec![Check {
+    let limit = Check {
+        code: "H3",
+        title: "The size that the target allows",
+        about: "how large the target may become",
+        grant: CATALOGS,
+        explain: LIMIT_TEXT,
+        look: Look::Rows { side: Side::Target, query: LIMIT, evaluate: limit },
+    };
+    let upkeep = Check {
         code: "H2",
         title: "Dead rows and statistics",
         about: "whether tables are well kept",
         grant: CATALOGS,
         explain: UPKEEP_TEXT,
         look: Look::Rows { side: Side::Source, query: UPKEEP, evaluate: upkeep },
-    }]
+    };
+    vec![upkeep, limit]
+}
+
+const LIMIT_TEXT: &str = "\
+A project at Neon may grow to the size that its plan allows; beyond it, writes fail with \"project size limit has been exceeded\". The \
+server tells the limit in the setting neon.max_cluster_size, and the size of the source's database is compared with it. Other \
+servers have no such setting, and what their disk holds cannot be asked.
+
+Rows and indexes are packed densely by a copy, so the target is often smaller than the source; what is loaded also counts as history for \
+as long as the project keeps it. Move to a larger plan before the copy, or leave out what is not needed with --exclude.";
+
+/// A limit of -1, or none at all, is no limit. (Neon's extension; `pg_size_bytes` reads a setting as it is shown.)
+const LIMIT: &str = "
+select pg_size_bytes(current_setting('neon.max_cluster_size', true)) as bytes
+ where coalesce(current_setting('neon.max_cluster_size', true), '') ~ '^[0-9]'";
+
+#[derive(Deserialize)]
+struct Limit {
+    bytes: u64,
+}
+
+fn limit(cx: &Context<'_>, side: Side, rows: &Rows) -> Evaluated {
+    let Some(Limit { bytes }) = rows.first()? else { return Ok(Vec::new()) };
+    let Some(size) = cx.known.size.database_bytes.filter(|size| bytes > 0 && *size > bytes) else { return Ok(Vec::new()) };
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let sentence = format!("The source has {}, and the target may grow to {} only.", mib(size), mib(bytes));
+    let why = "Beyond its limit a project at Neon refuses writes, and the copy would stop in the middle.";
+    let fix = "Move the project to a larger plan in Neon's console, or leave out with --exclude what is not needed. If most of the source \
+               is dead rows or bloated indexes, vacuum full or reindex there first shows the true size.";
+    Ok(vec![Finding::new("H3", Severity::Warning, side.name(), sentence, why).with_fix(fix)])
 }
 
 const UPKEEP_TEXT: &str = "\
