@@ -9,6 +9,7 @@ pub mod fixtures;
 pub mod ground;
 pub mod migrate;
 pub mod neon;
+pub mod page;
 pub mod poll;
 pub mod pooler;
 pub mod postgres;
