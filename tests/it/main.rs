@@ -32,5 +32,6 @@ mod odd;
 mod preflight;
 mod providers;
 mod secrets;
+mod ui_eyes;
 mod usage;
 mod verify;
