@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use super::commands::args::CommandsArgs;
 pub use super::create_project::args::CreateProjectArgs;
+pub use super::ui::UiArgs;
 use crate::migration::scope::{Pattern, Scope};
 
 /// The environment variable that holds the source's connection string.
@@ -28,6 +29,7 @@ Begin here:
   neon-migrate check             tells what a migration would meet; changes nothing
   neon-migrate create-project    creates a Neon project that fits
   neon-migrate copy              copies everything, and proves it
+  neon-migrate ui                all of it, guided, in the browser
 
 They take --source and --target; see neon-migrate copy --help for connection strings and examples.
 Exit codes: 0 done, 2 usage, 3 something must be mended first, 4 the two sides differ, 5 paused and
@@ -122,6 +124,11 @@ pub enum Command {
     ///
     /// It is the same view that the process at work shows. Nothing is changed.
     Status(StatusArgs),
+    /// Guides through all of it, on a page in the browser
+    ///
+    /// Serves the page on this machine only, and prints a link that opens it. The work is done by this process: closing the browser stops nothing.
+    /// Connection strings and the API key are kept in its memory and nowhere else.
+    Ui(Box<UiArgs>),
     /// Makes a sample database to try things on
     #[command(subcommand)]
     Demo(DemoCommand),

@@ -13,6 +13,7 @@ mod log;
 mod prompt;
 pub mod render;
 pub mod status;
+pub mod ui;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
         Command::Verify(args) => verify::run(args, &cli.talk).await,
         Command::Commands(args) => commands::run(args, &cli.talk).await,
         Command::Status(args) => status::run(&args, &cli.talk),
+        Command::Ui(args) => ui::run(*args, &cli.talk).await,
         Command::Demo(command) => demo::run(&command, cli.talk.quiet).await,
     }
 }

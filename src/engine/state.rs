@@ -22,6 +22,18 @@ pub fn root(explicit: Option<&Path>) -> Result<PathBuf, Report> {
         })
 }
 
+/// Makes the root where it is missing, for its owner only.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_root(root: &Path) -> Result<(), Report> {
+    crate::store::make_private_dir(root).map_err(|error| {
+        Report::new("state-failed", Exit::State, format!("The state directory {} cannot be used.", root.display()))
+            .with_cause(format!("{error}."))
+            .with_fix("Name a directory that you may write to with `--state-dir`.")
+    })
+}
+
 /// The directory of the migration between two databases: the same two always give the same one. `source` and `target` name them
 /// without secrets, such as `user@host:port/database`.
 pub fn migration_dir(root: &Path, source: &str, target: &str) -> PathBuf {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Each room, and the rooms that it may use beside itself.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["migration", "engine", "pg", "neon", "demo"]),
+    ("cli", &["web", "migration", "engine", "pg", "neon", "demo"]),
+    ("web", &["migration", "engine", "pg", "neon"]),
     ("demo", &["engine", "pg"]),
     ("migration", &["engine", "pg", "neon"]),
     ("engine", &["store"]),
@@ -21,11 +22,12 @@ const NARROWER: &[(&str, &[&str])] = &[("cli/render", &["engine", "cli"]), ("cli
 const DOORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store/"]),
     ("postgres_protocol::", &["pg/"]),
-    ("tokio_rustls::", &["pg/", "neon/"]),
+    ("tokio_rustls::", &["pg/", "neon/", "web/tls.rs"]),
+    ("axum::", &["web/"]),
     ("reqwest::", &["neon/"]),
     ("TcpStream::connect", &["pg/dial/"]),
     ("UnixStream::connect", &["pg/dial/"]),
-    ("Command::new", &["pg/tools.rs", "migration/schema/archive.rs", "cli/argv.rs"]),
+    ("Command::new", &["pg/tools.rs", "migration/schema/archive.rs", "cli/argv.rs", "cli/ui/browser.rs"]),
 ];
 
 struct Source {

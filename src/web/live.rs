@@ -1,0 +1,283 @@
+//! The migration that is shown: the engine's view of it, and what a page needs beside: which table changed when, the log, the speed over time.
+//!
+//! It is fed by events and progress alone, so it does not matter whether they come from a run of this process, from the journal of another
+//! one, or from a recording.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::app::App;
+use crate::engine::event::{Event, EventIndex, EventKind, TableId};
+use crate::engine::journal::History;
+use crate::engine::lock::{self, Owner};
+use crate::engine::progress::Progress;
+use crate::engine::report::Report;
+use crate::engine::step::{self, Cx};
+use crate::engine::view::View;
+
+/// How many samples of the speed are kept: an hour, one each second. Of a longer run, every other one goes.
+const SAMPLES_MAX: usize = 3600;
+/// How many lines the log has; of more, the oldest go.
+const LOG_MAX: usize = 500;
+/// How often the journal of another process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Where what is shown comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// There is no migration.
+    #[default]
+    Nothing,
+    /// A run of this process.
+    Own,
+    /// Another process works on it.
+    Elsewhere {
+        /// Its pid, if it could be read.
+        pid: Option<u32>,
+    },
+    /// Nobody works on it.
+    Past,
+    /// A recording.
+    Recording,
+}
+
+/// How much had passed at a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// When.
+    pub at: Timestamp,
+    /// Rows so far.
+    pub rows: u64,
+    /// Bytes so far.
+    pub bytes: u64,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// The sentence.
+    pub text: String,
+    /// Whether it deserves attention.
+    pub warning: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// What is known.
+    pub view: View,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The migration's directory, unless it is a recording.
+    pub dir: Option<PathBuf>,
+    /// What happened, oldest first.
+    pub log: VecDeque<LogLine>,
+    /// How much had passed when, oldest first.
+    pub samples: VecDeque<Sample>,
+    changed: HashMap<TableId, EventIndex>,
+    /// Tells apart what is shown now from what was shown before under the same numbers.
+    epoch: u64,
+}
+
+impl Shown {
+    /// Takes in an event.
+    pub fn apply(&mut self, event: &Event) {
+        if event.index <= self.view.index {
+            return;
+        }
+        match &event.kind {
+            EventKind::PlanMade { tables, .. } => self.changed.extend(tables.iter().map(|table| (table.id, event.index))),
+            EventKind::Table { id, .. } => drop(self.changed.insert(*id, event.index)),
+            EventKind::TableVerified { result } => drop(self.changed.insert(result.id, event.index)),
+            EventKind::BegunAnew => {
+                self.changed.clear();
+                self.samples.clear();
+            }
+            _ => (),
+        }
+        self.view.apply(event);
+        if let Some(line) = logged(event) {
+            if self.log.len() == LOG_MAX {
+                self.log.pop_front();
+            }
+            self.log.push_back(line);
+        }
+    }
+
+    /// Takes in the latest progress.
+    pub fn progress(&mut self, progress: Progress) {
+        if let Some(at) = progress.at {
+            let due = self.samples.back().is_none_or(|last| at.duration_since(last.at).as_millis() >= 900);
+            if due && progress.fraction.is_some() {
+                self.sample(Sample { at, rows: progress.rows, bytes: progress.bytes });
+            }
+        }
+        self.view.progress = Some(progress);
+    }
+
+    fn sample(&mut self, sample: Sample) {
+        if self.samples.len() >= SAMPLES_MAX {
+            let mut keep = false;
+            self.samples.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.samples.push_back(sample);
+    }
+
+    /// The event that changed a table last.
+    pub fn changed_at(&self, id: TableId) -> EventIndex {
+        self.changed.get(&id).copied().unwrap_or(0)
+    }
+}
+
+/// What an event adds to the log.
+fn logged(event: &Event) -> Option<LogLine> {
+    let (text, warning) = match &event.kind {
+        EventKind::RunStarted { command, .. } => (format!("The {command} begins."), false),
+        EventKind::PhaseStarted { phase } => (format!("{}.", phase.title()), false),
+        EventKind::StepFinished { message, outcome, .. } if !message.is_empty() => {
+            (message.clone(), matches!(outcome, crate::engine::event::Outcome::Warning))
+        }
+        EventKind::StepFailed { report, .. } => (report.message.clone(), true),
+        EventKind::Retrying { what, attempt, attempts_max, reason, .. } => {
+            (format!("Attempt {attempt} of {attempts_max} at {what} failed and is made again. {reason}"), true)
+        }
+        EventKind::SnapshotTaken { lsn, .. } => (format!("The source's rows are read as they were at {lsn}."), false),
+        EventKind::SnapshotReleased { .. } => ("The snapshot was given up: the source's vacuum is free again.".to_owned(), false),
+        EventKind::LeftOut { kind, name, reason } => (format!("Left out: {} {name}. {reason}", kind.to_lowercase()), true),
+        EventKind::Notice { message, warning } => (message.clone(), *warning),
+        EventKind::RunFinished { report, .. } => match report {
+            Some(report) => (report.message.clone(), true),
+            None => ("Done.".to_owned(), false),
+        },
+        _ => return None,
+    };
+    Some(LogLine { at: event.at, text, warning })
+}
+
+/// What is shown, shared.
+#[derive(Debug, Default)]
+pub struct Live(RwLock<Shown>);
+
+impl Live {
+    /// Looks at it. What is done in `look` must not take long.
+    pub fn read<T>(&self, look: impl FnOnce(&Shown) -> T) -> T {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes it.
+    pub fn write<T>(&self, change: impl FnOnce(&mut Shown) -> T) -> T {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows another migration, or the same from its beginning.
+    pub fn reset(&self, origin: Origin, dir: Option<PathBuf>) {
+        self.write(|shown| {
+            let epoch = shown.epoch + 1;
+            *shown = Shown { origin, dir, epoch, ..Shown::default() };
+        });
+    }
+
+    /// The last event that was taken in.
+    pub fn index(&self) -> EventIndex {
+        self.read(|shown| shown.view.index)
+    }
+
+    /// The id of an event of the stream: an index means nothing to another process, nor to another migration.
+    pub fn id(&self, index: EventIndex) -> String {
+        format!("{}.{}.{index}", std::process::id(), self.read(|shown| shown.epoch))
+    }
+
+    /// From where a page that saw an event goes on.
+    pub fn resumes_from(&self, id: &str) -> EventIndex {
+        let ours = self.id(0);
+        let prefix = ours.strip_suffix('0').unwrap_or_default();
+        id.strip_prefix(prefix).and_then(|index| index.parse().ok()).filter(|index| *index <= self.index()).unwrap_or(0)
+    }
+}
+
+/// Shows a run of this process until it ends.
+///
+/// # Errors
+/// The journal cannot be read.
+pub async fn follow_run(app: &App, cx: &Cx) -> Result<(), Report> {
+    app.live.reset(Origin::Own, Some(cx.dir().to_owned()));
+    past(app, cx.dir())?;
+    app.live.write(|shown| shown.origin = Origin::Own);
+    let mut events = cx.subscribe()?;
+    let mut progress = cx.progress();
+    loop {
+        tokio::select! {
+            next = events.next() => {
+                let next = next?;
+                if next.is_empty() {
+                    break;
+                }
+                app.live.write(|shown| next.iter().for_each(|event| shown.apply(event)));
+            }
+            Ok(()) = progress.changed() => {
+                let latest = progress.borrow_and_update().clone();
+                app.live.write(|shown| shown.progress(latest));
+            }
+        }
+        app.touch();
+    }
+    app.live.write(|shown| shown.origin = Origin::Past);
+    app.touch();
+    Ok(())
+}
+
+/// Takes in what the journal holds.
+fn past(app: &App, dir: &Path) -> Result<History, Report> {
+    let mut history = History::open(dir)?;
+    app.live.write(|shown| history.read(|event| shown.apply(&event)))?;
+    let samples = history.samples()?;
+    app.live.write(|shown| {
+        for stored in samples {
+            if let Ok(at) = Timestamp::from_microsecond(stored.at) {
+                shown.sample(Sample { at, rows: stored.rows, bytes: stored.bytes });
+            }
+        }
+    });
+    Ok(history)
+}
+
+/// Shows the migration in `dir`, which another process may be working on, until nobody does or this process begins one itself.
+///
+/// # Errors
+/// The journal cannot be read.
+pub async fn follow_journal(app: &App, dir: &Path) -> Result<(), Report> {
+    app.live.reset(Origin::Past, Some(dir.to_owned()));
+    let mut history = past(app, dir)?;
+    loop {
+        let owner = lock::owner(dir);
+        let ours = app.live.write(|shown| {
+            if shown.origin == Origin::Own || shown.dir.as_deref() != Some(dir) {
+                return Ok(true);
+            }
+            history.read(|event| shown.apply(&event))?;
+            shown.origin = match owner {
+                Owner::Nobody => Origin::Past,
+                Owner::Process(pid) => Origin::Elsewhere { pid },
+            };
+            let began = shown.view.run.as_ref().map(|run| run.started_at);
+            match step::published(dir).filter(|progress| progress.at >= began) {
+                Some(progress) if owner != Owner::Nobody => shown.progress(progress),
+                _ => shown.view.progress = None,
+            }
+            Ok::<_, Report>(false)
+        })?;
+        app.touch();
+        if ours || app.stop().run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+            return Ok(());
+        }
+    }
+}
