@@ -7,12 +7,12 @@ SHELL := /bin/bash
 SCALE ?= 0.2
 export SCALE
 
-.PHONY: help test lint fmt docs demo bench picture postgres neon-api prerequisites clean-cache
+.PHONY: help test lint fmt docs demo bench picture postgres neon-api ui-tools prerequisites clean-cache
 
 help:            ## What there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-test: prerequisites postgres neon-api lint  ## Everything: format, lint, and all tests on Postgres 14 to 18
+test: prerequisites postgres neon-api ui-tools lint  ## Everything: format, lint, and all tests on Postgres 14 to 18
 	@for major in 14 15 16 17 18; do test -x "$${NEON_MIGRATE_TEST_PG:-.cache/pg}/$$major/bin/postgres" || { echo "Postgres $$major is missing"; exit 1; }; done
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --all-targets; \
@@ -50,8 +50,11 @@ postgres: prerequisites  ## Fetches the Postgres servers and client tools into .
 neon-api: prerequisites  ## Fetches the document of Neon's API, and the mock for its contract test, into .cache/neon-api
 	@scripts/fetch-neon-api
 
+ui-tools: prerequisites  ## Fetches what drives the browser in the tests of the page into .cache/ui
+	@scripts/fetch-ui-tools
+
 prerequisites:
 	@scripts/prerequisites
 
 clean-cache:     ## Removes what was fetched
-	rm -rf .cache/pg .cache/neon-api
+	rm -rf .cache/pg .cache/neon-api .cache/ui
