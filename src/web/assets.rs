@@ -40,3 +40,8 @@ pub async fn serve(Path((_, name)): Path<(String, String)>) -> Response {
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
+
+/// `GET /favicon.ico`, which browsers ask for by themselves.
+pub async fn icon() -> Response {
+    serve(Path((String::new(), "icon.svg".to_owned()))).await
+}

@@ -248,7 +248,7 @@ async fn pass(app: &App, request: Request, next: Next) -> Response {
 }
 
 fn is_open_to_all(path: &str) -> bool {
-    path.starts_with("/static/") || matches!(path, "/open" | "/login")
+    path.starts_with("/static/") || matches!(path, "/open" | "/login" | "/favicon.ico")
 }
 
 /// The request, if the visitor may act and it carries the token of the visitor's forms.

@@ -132,6 +132,7 @@ fn router(app: App) -> Router {
         .route("/login", get(guard::door).post(guard::login))
         .route("/share", post(page::share))
         .route("/static/{digest}/{name}", get(assets::serve))
+        .route("/favicon.ico", get(assets::icon))
         .route("/live/{step}", get(sse::live))
         .route("/{step}", get(page::show))
         .merge(check::routes())
