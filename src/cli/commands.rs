@@ -13,7 +13,7 @@ use self::args::CommandsArgs;
 use super::args::{Output, Talk};
 use super::copy::{default_jobs, look, not_begun};
 use super::ends::ends;
-use super::render::text::{Line, Paint, clean, wrap};
+use super::render::text::{Line, Paint, wrap};
 use super::render::{Looking, print_err, print_out, term_width};
 use crate::engine::finding::Finding;
 use crate::engine::report::{Exit, Report};
@@ -24,6 +24,7 @@ use crate::migration::commands::{self, Options, Plan, Step, Way};
 use crate::migration::error::Side;
 use crate::migration::preflight::{self, Preflight, Purpose};
 use crate::pg::tools::{self, NotFound, Platform, RECOMMENDED_MAJOR, Search, Tools};
+use crate::show::numbers::clean;
 
 /// The widest that explanations get.
 const WIDTH_MAX: usize = 80;

@@ -12,9 +12,10 @@ use crate::engine::progress::Progress;
 use crate::engine::report::{Exit, Report};
 use crate::engine::view::{State, View};
 use crate::engine::{state, step};
+use crate::show::numbers::duration;
 
 use super::args::{Output, StatusArgs, Talk};
-use super::render::text::{Line, Paint, duration};
+use super::render::text::{Line, Paint};
 use super::render::{self, Screen, certificate, report, term};
 
 /// How often `--follow` looks again.

@@ -281,3 +281,62 @@ pub async fn follow_journal(app: &App, dir: &Path) -> Result<(), Report> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::{PlannedTable, TableState};
+
+    fn event(index: EventIndex, kind: EventKind) -> Event {
+        Event { index, at: Timestamp::UNIX_EPOCH, kind }
+    }
+
+    fn planned(id: TableId) -> PlannedTable {
+        PlannedTable {
+            id,
+            name: format!("public.t{id}"),
+            rows_estimate: 1,
+            bytes_estimate: 1,
+            parts: 1,
+            format: "binary".to_owned(),
+            indexes: 0,
+        }
+    }
+
+    #[test]
+    fn a_table_knows_the_event_that_changed_it_last() {
+        let mut shown = Shown::default();
+        shown.apply(&event(1, EventKind::PlanMade { tables: vec![planned(7), planned(8)], post_data: 0, jobs: 1 }));
+        let copied = event(2, EventKind::Table { id: 8, state: TableState::Copied, rows: 1, bytes: 1 });
+        shown.apply(&copied);
+        assert_eq!((shown.changed_at(7), shown.changed_at(8), shown.changed_at(9)), (1, 2, 0));
+        shown.apply(&event(3, EventKind::Notice { message: "Said once.".to_owned(), warning: true }));
+        shown.apply(&event(3, EventKind::Notice { message: "Said twice.".to_owned(), warning: true }));
+        assert_eq!(shown.log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["Said once."]);
+    }
+
+    #[test]
+    fn a_page_goes_on_only_from_where_it_was_in_this_process_and_migration() {
+        let live = Live::default();
+        live.write(|shown| shown.apply(&event(1, EventKind::BegunAnew)));
+        let id = live.id(1);
+        assert_eq!(live.resumes_from(&id), 1);
+        for strange in ["", "1", "x.y.z", &format!("{id}0"), &format!("0{id}"), &live.id(2)] {
+            assert_eq!(live.resumes_from(strange), 0, "{strange}");
+        }
+        live.reset(Origin::Past, None);
+        live.write(|shown| shown.apply(&event(1, EventKind::BegunAnew)));
+        assert_eq!(live.resumes_from(&id), 0, "another migration has the same numbers");
+    }
+
+    #[test]
+    fn the_samples_of_a_long_run_are_thinned_and_end_with_the_latest() {
+        let mut shown = Shown::default();
+        for second in 0..10_000_i64 {
+            let at = Timestamp::from_second(second).ok();
+            shown.progress(Progress { at, fraction: Some(0.5), bytes: second.unsigned_abs(), ..Progress::default() });
+        }
+        assert!(shown.samples.len() <= SAMPLES_MAX && shown.samples.len() > SAMPLES_MAX / 4, "{}", shown.samples.len());
+        assert_eq!(shown.samples.back().map(|sample| sample.bytes), Some(9_999));
+    }
+}

@@ -53,13 +53,15 @@ pub async fn live(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Path(step): Path<Step>,
-    Query(wanted): Query<Wanted>,
+    Query(mut wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Response {
     let Ok(permit) = Arc::clone(&STREAMS).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open.").into_response();
     };
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    // A browser that lost its connection names the last event by itself, a page that gave it back in its address.
+    let by_page = wanted.remove("last").unwrap_or_default();
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or(&by_page);
     let page = Page {
         seen: app.live.resumes_from(last),
         changes: app.changes(),

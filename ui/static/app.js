@@ -55,18 +55,30 @@
 
   // --- The stream.
   const strip = document.getElementById("connection");
-  let lost = 0;
+  let stream = null, lost = 0, last = "";
+  // Browsers keep few connections to one server, so a page that nobody sees gives its own back.
   function listen() {
-    const stream = new EventSource(`/live/${body.dataset.step}?${body.dataset.query}`);
-    stream.addEventListener("part", (event) => { const { id, html } = JSON.parse(event.data); place(id, html); });
-    stream.addEventListener("rows", (event) => document.dispatchEvent(new CustomEvent("rows", { detail: JSON.parse(event.data) })));
+    if (stream || document.hidden) return;
+    const query = new URLSearchParams(body.dataset.query);
+    if (last) query.set("last", last);
+    stream = new EventSource(`/live/${body.dataset.step}?${query}`);
+    const heard = (event) => { last = event.lastEventId || last; return JSON.parse(event.data); };
+    stream.addEventListener("part", (event) => { const { id, html } = heard(event); place(id, html); });
+    stream.addEventListener("rows", (event) => document.dispatchEvent(new CustomEvent("rows", { detail: heard(event) })));
     stream.onopen = () => { lost = 0; strip.hidden = true; };
     stream.onerror = async () => {
-      if (stream.readyState === EventSource.CLOSED) { await whyClosed(); setTimeout(listen, 2000); return; }
-      if (++lost > 1) gone("The connection to neon-migrate was lost; trying again. What it does goes on, if it is running.");
+      if (stream?.readyState !== EventSource.CLOSED) {
+        if (++lost > 1) gone("The connection to neon-migrate was lost; trying again. What it does goes on, if it is running.");
+        return;
+      }
+      stream = null;
+      await whyClosed();
+      setTimeout(listen, 2000);
     };
-    addEventListener("pagehide", () => stream.close(), { once: true });
   }
+  const silence = () => { stream?.close(); stream = null; };
+  addEventListener("pagehide", silence);
+  document.addEventListener("visibilitychange", () => (document.hidden ? silence() : body.dataset.step && listen()));
   async function whyClosed() {
     try {
       const answer = await fetch("/check", { method: "HEAD" });

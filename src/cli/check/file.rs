@@ -3,10 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::cli::render;
 use crate::engine::checkup::Checkup;
 use crate::engine::report::{Exit, Report};
 use crate::migration::preflight::metadata::Metadata;
+use crate::show::checkup_file;
 
 /// How large a file of answers may be, in bytes: that of 100,000 tables has about 100 MB.
 const METADATA_MAX: u64 = 1 << 30;
@@ -53,9 +53,9 @@ pub(super) fn writable(paths: &[PathBuf]) -> Result<(), Report> {
 /// The file cannot be written.
 pub(super) fn write(checkup: &Checkup, path: &Path) -> Result<(), Report> {
     let text = match form(path) {
-        Some(Form::Markdown) => render::checkup_file::markdown(checkup),
-        Some(Form::Json) => render::checkup::json(checkup) + "\n",
-        Some(Form::Html) | None => render::checkup_file::html(checkup)?,
+        Some(Form::Markdown) => checkup_file::markdown(checkup),
+        Some(Form::Json) => checkup_file::json(checkup) + "\n",
+        Some(Form::Html) | None => checkup_file::html(checkup)?,
     };
     std::fs::write(path, text).map_err(|error| {
         Report::new("report-file", Exit::Usage, format!("The report {} could not be written.", path.display()))

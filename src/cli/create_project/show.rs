@@ -4,13 +4,14 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::cli::render::text::{Line, Paint, count, labelled};
+use crate::cli::render::text::{Line, Paint, labelled};
 use crate::cli::render::{json, print_err, print_json, print_out, term_width};
 use crate::engine::event::{Event, EventKind};
 use crate::engine::report::Exit;
 use crate::migration::provision::plan::{HISTORY_DEFAULT, Plan};
 use crate::migration::provision::{Provisioned, Told};
 use crate::neon::types::{OperationStatus, Project};
+use crate::show::numbers::count;
 
 /// How it is shown.
 #[derive(Debug, Clone, Copy)]

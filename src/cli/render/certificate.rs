@@ -8,8 +8,9 @@ use crate::engine::event::{TableVerdict, Verdict};
 use crate::engine::phase::Phase;
 use crate::engine::report::Exit;
 use crate::engine::view::{View, milliseconds};
+use crate::show::numbers::{bytes, clean, count, duration, mean_rate, number};
 
-use super::text::{Line, Paint, bytes, clean, count, duration, mean_rate, number, wrap};
+use super::text::{Line, Paint, wrap};
 
 /// The column at which the values begin.
 const COLUMN: usize = 16;

@@ -5,7 +5,6 @@
 
 pub mod certificate;
 pub mod checkup;
-pub mod checkup_file;
 pub mod json;
 pub mod plain;
 pub mod report;
@@ -20,7 +19,6 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::engine::event::{Event, EventKind};
-use crate::engine::finding::Severity;
 use crate::engine::journal::Subscription;
 use crate::engine::phase::Phase;
 use crate::engine::progress::Progress;
@@ -30,7 +28,7 @@ use crate::engine::view::View;
 
 use super::args::{Color, Output, Talk};
 use super::log;
-use text::{Line, bytes, count, number};
+use text::Line;
 
 /// How often the live view is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
@@ -216,30 +214,6 @@ pub fn set_color(color: Color) {
         Color::Never => anstream::ColorChoice::Never,
     };
     choice.write_global();
-}
-
-/// What came of a phase, in a few words; empty where there is nothing to count.
-pub fn phase_result(phase: Phase, view: &View) -> String {
-    match phase {
-        Phase::Preflight => match (view.findings_of(Severity::Blocker), view.findings_of(Severity::Warning)) {
-            (0, 0) => String::new(),
-            (0, warnings) => count(warnings as u64, "warning", "warnings"),
-            (blockers, _) => count(blockers as u64, "blocker", "blockers"),
-        },
-        Phase::Copy => {
-            let (rows, size) = view.copied();
-            format!("{}, {}", count(rows, "row", "rows"), bytes(size))
-        }
-        Phase::Index => count(view.builds.finished, "object", "objects"),
-        Phase::Verify => {
-            let counts = view.verdict_counts();
-            match counts.total() {
-                0 => String::new(),
-                total => format!("{} of {} equal", number(counts.matching), count(total, "table", "tables")),
-            }
-        }
-        _ => String::new(),
-    }
 }
 
 /// Prints a report to standard error.

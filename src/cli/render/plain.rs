@@ -8,9 +8,11 @@ use crate::engine::event::{Event, EventKind, Outcome, TableState, TableVerdict, 
 use crate::engine::finding::Severity;
 use crate::engine::phase::Phase;
 use crate::engine::view::{TableView, View, milliseconds};
+use crate::show::numbers::{bytes, clean, count, duration, eta, number, percent, rate};
+use crate::show::phases;
 
 use super::report;
-use super::text::{Line, Paint, bytes, clean, count, duration, eta, labelled, number, percent, rate};
+use super::text::{Line, Paint, labelled};
 
 /// How often the counts are said while nothing else is.
 const COUNTS_EVERY: Duration = Duration::from_secs(5);
@@ -108,7 +110,7 @@ fn finished(phase: Phase, view: &View) -> Line {
     let took = super::certificate::phase_time(view, phase)
         .filter(|_| phase != Phase::Preflight)
         .map_or_else(String::new, |time| format!(" in {}", duration(time)));
-    let result = super::phase_result(phase, view);
+    let result = phases::result(phase, view);
     let result = if result.is_empty() { result } else { format!(": {result}") };
     Line::new(phase.title()).text(": ").add(Paint::Good, "done").text(format!("{took}{result}."))
 }

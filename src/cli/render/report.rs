@@ -2,8 +2,9 @@
 
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::Report;
+use crate::show::numbers::number;
 
-use super::text::{Line, Paint, advice, headed, labelled, number};
+use super::text::{Line, Paint, advice, headed, labelled};
 
 /// An error: what happened, why, what to do.
 pub fn report(report: &Report, width: usize) -> Vec<Line> {

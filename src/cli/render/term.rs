@@ -10,10 +10,12 @@ use crate::engine::finding::Severity;
 use crate::engine::phase::Phase;
 use crate::engine::progress::{BuildProgress, TableProgress};
 use crate::engine::view::{State, View};
+use crate::show::numbers::{bytes, clean, count, duration, eta, number, percent, rate};
+use crate::show::phases;
 
 use super::certificate::phase_time;
-use super::text::{Line, Paint, bar, bytes, count, duration, eta, number, percent, rate};
-use super::{phase_result, plain};
+use super::plain;
+use super::text::{Line, Paint, bar};
 
 /// How many tables have a bar of their own.
 const TABLES_MAX: usize = 4;
@@ -131,7 +133,7 @@ fn table_line(view: &View, table: &TableProgress, name_width: usize, width: usiz
     // What is no table has no place in the plan.
     let name = view.table(table.id).map_or("large objects", |view| view.planned.name.as_str());
     let bar_width = (width / 6).clamp(6, 16);
-    let name = super::text::clip(&super::text::clean(name), name_width);
+    let name = super::text::clip(&clean(name), name_width);
     Line::new("    ")
         .text(name)
         .pad_to(4 + name_width + 1)
@@ -193,5 +195,5 @@ pub fn phase_line(phase: Phase, view: &View) -> Line {
         .pad_to(36)
         .text(took)
         .pad_to(47)
-        .add(Paint::Dim, phase_result(phase, view))
+        .add(Paint::Dim, phases::result(phase, view))
 }

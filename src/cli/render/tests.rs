@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::engine::event::{EventKind, Outcome, PlannedTable, TableState, TableVerdict, Verdict};
-use crate::engine::finding::Finding;
+use crate::engine::finding::{Finding, Severity};
 use crate::engine::progress::{BuildProgress, TableProgress};
 use crate::engine::report::Exit;
 

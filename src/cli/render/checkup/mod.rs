@@ -4,26 +4,20 @@ use std::path::PathBuf;
 
 use super::report::finding;
 use super::term_width;
-use super::text::{Line, Paint, advice, bytes, count, duration_band, labelled, number, rate, wrap};
+use super::text::{Line, Paint, advice, labelled, wrap};
 use crate::engine::checkup::{Checkup, Database, Estimate, Headline, Holdings, Open, Outcome, Standing, Status, Way, WayKind};
 use crate::engine::finding::{Finding, Severity};
+use crate::show::checkup_file::{self, estimate_words};
+use crate::show::numbers::{bytes, count, number};
 
 /// How many items of a list are shown before the rest is counted.
 const ITEMS: usize = 12;
 /// How many tables.
 const TABLES: usize = 10;
 
-/// The report as one JSON object (`docs/guide/json.md`).
-pub fn json(checkup: &Checkup) -> String {
-    let mut object = serde_json::to_value(checkup).unwrap_or_default();
-    object["event"] = "checkup".into();
-    object["blocked"] = checkup.is_blocked().into();
-    object.to_string()
-}
-
 /// Prints the report as one line of JSON.
 pub fn print_json(checkup: &Checkup) {
-    anstream::println!("{}", json(checkup));
+    anstream::println!("{}", checkup_file::json(checkup));
 }
 
 /// Prints the report; quietly, only what must be mended and what could not be looked at.
@@ -159,29 +153,6 @@ fn ways(ways: &[Way], width: usize) -> Vec<Line> {
         }
     }
     lines
-}
-
-/// The measured and the reckoned, a sentence each.
-pub fn estimate_words(estimate: &Estimate) -> Vec<String> {
-    let mut words = vec![
-        format!(
-            "Source: {:.1} ms away, {} in one stream. Target: {:.1} ms away, {}.",
-            estimate.source_rtt_ms,
-            rate(estimate.source_rate),
-            estimate.target_rtt_ms,
-            rate(estimate.target_rate)
-        ),
-        format!("A copy with its indexes: {}.", duration_band(estimate.copy_s)),
-    ];
-    if let (Some(per_second), Some((low, high))) = (estimate.wal_rate, estimate.wal_retained) {
-        words.push(format!(
-            "WAL: {}; a slot would retain {} to {} until the copy is over.",
-            rate(per_second),
-            bytes(low),
-            bytes(high)
-        ));
-    }
-    words
 }
 
 fn estimate_lines(estimate: &Estimate, width: usize) -> Vec<Line> {

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::cli::render::checkup_file;
 use crate::engine::checkup::{PlanStep, TopTable, UsedSequence};
 
 fn outcome(code: &str, status: Status, findings: Vec<Finding>) -> Outcome {
@@ -143,7 +142,7 @@ fn in_a_ticket() {
 
 #[test]
 fn to_a_program() {
-    let value: serde_json::Value = serde_json::from_str(&json(&checkup())).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&checkup_file::json(&checkup())).unwrap();
     insta::assert_snapshot!("checkup_json", serde_json::to_string_pretty(&value).unwrap());
     let again: Checkup = serde_json::from_value(value).unwrap();
     assert_eq!(again, checkup(), "what is written can be read again");

@@ -1,11 +1,11 @@
-//! The report of a check as a file of its own: HTML with nothing to load, and Markdown.
+//! The report of a check as a file of its own: HTML with nothing to load, Markdown, and JSON.
 
 use std::fmt::Write;
 
 use askama::Template;
 
-use super::checkup::estimate_words;
-use super::text::{bytes, count, number};
+use super::markdown::{block, plain};
+use super::numbers::{bytes, count, duration_band, number, rate};
 use crate::engine::checkup::{Checkup, Database, Estimate, Headline, Open, Outcome, Standing, Status, TopTable, Way};
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::{Exit, Report};
@@ -172,6 +172,14 @@ impl<'a> Html<'a> {
     }
 }
 
+/// The report as one JSON object (`docs/guide/json.md`).
+pub fn json(checkup: &Checkup) -> String {
+    let mut object = serde_json::to_value(checkup).unwrap_or_default();
+    object["event"] = "checkup".into();
+    object["blocked"] = checkup.is_blocked().into();
+    object.to_string()
+}
+
 /// The report as one HTML file without scripts, which loads nothing.
 ///
 /// # Errors
@@ -180,25 +188,6 @@ pub fn html(checkup: &Checkup) -> Result<String, Report> {
     Html { checkup }
         .render()
         .map_err(|error| Report::new("internal", Exit::Bug, "The report could not be made.").with_cause(format!("{error}.")))
-}
-
-/// A text in Markdown, on one line, with nothing in it that Markdown takes for its own.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in super::text::clean(text).chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&') {
-            plain.push('\\');
-        }
-        plain.push(c);
-    }
-    plain
-}
-
-/// A block to paste, behind a fence that is longer than any in it.
-fn block(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(3.max(longest + 1));
-    format!("{fence}\n{text}\n{fence}\n")
 }
 
 /// The report as Markdown.
@@ -290,13 +279,25 @@ fn amounts(checkup: &Checkup) -> String {
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_cannot_become_markup() {
-        assert_eq!(plain("a|b\n<script>*x*"), "a\\|b\\\\n\\<script\\>\\*x\\*");
-        assert!(block("a ```` b").starts_with("`````\n"));
+/// The measured and the reckoned, a sentence each.
+pub fn estimate_words(estimate: &Estimate) -> Vec<String> {
+    let mut words = vec![
+        format!(
+            "Source: {:.1} ms away, {} in one stream. Target: {:.1} ms away, {}.",
+            estimate.source_rtt_ms,
+            rate(estimate.source_rate),
+            estimate.target_rtt_ms,
+            rate(estimate.target_rate)
+        ),
+        format!("A copy with its indexes: {}.", duration_band(estimate.copy_s)),
+    ];
+    if let (Some(per_second), Some((low, high))) = (estimate.wal_rate, estimate.wal_retained) {
+        words.push(format!(
+            "WAL: {}; a slot would retain {} to {} until the copy is over.",
+            rate(per_second),
+            bytes(low),
+            bytes(high)
+        ));
     }
+    words
 }
