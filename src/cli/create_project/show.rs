@@ -91,7 +91,7 @@ impl Show {
 
 fn planned(plan: &Plan, same_name: &[Project], dry_run: bool) -> Value {
     let reasons: Map<String, Value> =
-        plan.items.iter().map(|item| (item.name.to_ascii_lowercase(), Value::from(item.why.as_str()))).collect();
+        plan.items.iter().map(|item| (item.name.to_ascii_lowercase(), Value::from(item.reason()))).collect();
     let regions: Vec<Value> = plan.regions.iter().map(|region| json!({ "id": region.region_id, "name": region.name })).collect();
     let ids: Vec<&str> = same_name.iter().map(|project| project.id.as_str()).collect();
     json!({
@@ -112,8 +112,9 @@ fn proposal(plan: &Plan, same_name: &[Project], dry_run: bool, width: usize) -> 
     let mut lines = vec![Line::default().add(Paint::Bold, "The Neon project that fits:"), Line::default()];
     for item in &plan.items {
         lines.push(Line::new("  ").add(Paint::Dim, item.name).pad_to(COLUMN).add(Paint::Bold, &item.value));
-        if !item.why.is_empty() {
-            lines.extend(labelled((Paint::Dim, &indent), &item.why, width));
+        let reason = item.reason();
+        if !reason.is_empty() {
+            lines.extend(labelled((Paint::Dim, &indent), &reason, width));
         }
     }
     let others: Vec<&str> =

@@ -82,6 +82,22 @@ pub struct Item {
     pub value: String,
     /// Why; empty where it goes without saying.
     pub why: String,
+    /// What the command line can say instead; empty where there is nothing to add.
+    pub instead: String,
+}
+
+impl Item {
+    /// Why, and what to say instead, for the command line.
+    pub fn reason(&self) -> String {
+        [self.why.as_str(), self.instead.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Why a value was chosen, and what the command line can say instead.
+type Reason = (String, String);
+
+fn because(why: impl Into<String>) -> Reason {
+    (why.into(), String::new())
 }
 
 /// The project that is to be created.
@@ -129,19 +145,20 @@ pub fn make(basis: &Basis<'_>) -> Result<Plan, Report> {
     let suspend = wishes.suspend_timeout.or((!basis.limits.free).then_some(NEVER));
     let history = wishes.history_retention.unwrap_or(HISTORY_WHILE_LOADING);
     let region_name = basis.regions.iter().find(|region| region.region_id == chosen.id).map(|region| region.name.clone());
-    let item = |name, value: String, why: String| Item { name, value, why };
+    let item = |name, value: String, (why, instead): Reason| Item { name, value, why, instead };
+    let instead = if chosen.by_default { "--region names another." } else { "" };
     let mut items = vec![
         item("name", human_text(&name), why_name),
-        item("region", with_name(&chosen.id, region_name.as_deref()), chosen.why),
+        item("region", with_name(&chosen.id, region_name.as_deref()), (chosen.why, instead.to_owned())),
         item("Postgres", pg_version.to_string(), why_version),
         item("database", human(&database_name), why_database),
         item("role", human(&role_name), why_role),
-        item("compute", format!("{} to {} compute units", range.min, range.max), why_size(basis)),
-        item("suspend", suspend_text(suspend), why_suspend(wishes, suspend)),
-        item("history", time_text(history), why_history(wishes)),
+        item("compute", format!("{} to {} compute units", range.min, range.max), because(why_size(basis))),
+        item("suspend", suspend_text(suspend), because(why_suspend(wishes, suspend))),
+        item("history", time_text(history), because(why_history(wishes))),
     ];
     if let Some(org) = basis.org {
-        items.insert(1, item("organization", with_name(&org.id, Some(&org.name)), String::new()));
+        items.insert(1, item("organization", with_name(&org.id, Some(&org.name)), because("")));
     }
     Ok(Plan {
         request: NewProject {
@@ -186,39 +203,35 @@ impl Plan {
     }
 }
 
-fn version(wanted: Option<u32>, source: Option<&SourceFacts>) -> (u32, String) {
+fn version(wanted: Option<u32>, source: Option<&SourceFacts>) -> (u32, Reason) {
     let newest = *MAJORS.end();
     match (wanted, source) {
-        (Some(wanted), _) => (wanted, "Asked for with --pg-version.".to_owned()),
-        (None, None) => (newest, "The newest that Neon offers everywhere.".to_owned()),
-        (None, Some(source)) if MAJORS.contains(&source.major) => (source.major, "As the source.".to_owned()),
+        (Some(wanted), _) => (wanted, because("Asked for.")),
+        (None, None) => (newest, because("The newest that Neon offers everywhere.")),
+        (None, Some(source)) if MAJORS.contains(&source.major) => (source.major, because("As the source.")),
         (None, Some(source)) if source.major < *MAJORS.start() => {
             let why = format!(
-                "Neon does not offer the source's {}, so the application changes its major anyway; the newest is the one that is supported \
-                 longest. --pg-version {} is the nearest to the source.",
-                source.major,
-                MAJORS.start()
+                "Neon does not offer the source's {}, so the application changes its major anyway; the newest is the one that is supported longest.",
+                source.major
             );
-            (newest, why)
+            (newest, (why, format!("--pg-version {} is the nearest to the source.", MAJORS.start())))
         }
         (None, Some(source)) => {
             let major = source.major;
-            let why = format!(
-                "Neon does not offer {major} everywhere; --pg-version {major} tries it. Copying to an older major may lose features, and needs --allow-downgrade."
-            );
-            (newest, why)
+            let why = format!("Neon does not offer {major} everywhere. Copying to an older major may lose features.");
+            (newest, (why, format!("--pg-version {major} tries it; copying to an older one needs --allow-downgrade.")))
         }
     }
 }
 
-fn name(wishes: &Wishes, source: Option<&SourceFacts>) -> (String, String) {
+fn name(wishes: &Wishes, source: Option<&SourceFacts>) -> (String, Reason) {
     if let Some(name) = &wishes.name {
-        return (name.clone(), String::new());
+        return (name.clone(), because(""));
     }
     let from = source.map(|source| source.database.as_str()).or(wishes.database.as_deref()).unwrap_or_default();
     match clean_name(from) {
-        name if name.is_empty() => ("migrated".to_owned(), "Choose another with --name.".to_owned()),
-        name => (name, "The database's name.".to_owned()),
+        name if name.is_empty() => ("migrated".to_owned(), (String::new(), "Choose another with --name.".to_owned())),
+        name => (name, because("The database's name.")),
     }
 }
 
@@ -229,23 +242,23 @@ fn clean_name(from: &str) -> String {
     cut.trim_end().to_owned()
 }
 
-fn database(wishes: &Wishes, source: Option<&SourceFacts>) -> (String, String) {
+fn database(wishes: &Wishes, source: Option<&SourceFacts>) -> (String, Reason) {
     if let Some(name) = &wishes.database {
-        return (name.clone(), String::new());
+        return (name.clone(), because(""));
     }
-    let Some(source) = source else { return (DATABASE_DEFAULT.to_owned(), "Neon's default.".to_owned()) };
+    let Some(source) = source else { return (DATABASE_DEFAULT.to_owned(), because("Neon's default.")) };
     match database_obstacle(&source.database) {
-        None => (source.database.clone(), "As the source.".to_owned()),
-        Some(obstacle) => (
-            DATABASE_DEFAULT.to_owned(),
-            format!("The source's {} {obstacle}, so this is Neon's default; --database names another.", human(&source.database)),
-        ),
+        None => (source.database.clone(), because("As the source.")),
+        Some(obstacle) => {
+            let why = format!("The source's {} {obstacle}, so this is Neon's default.", human(&source.database));
+            (DATABASE_DEFAULT.to_owned(), (why, "--database names another.".to_owned()))
+        }
     }
 }
 
-fn role(wishes: &Wishes, source: Option<&SourceFacts>, database: &str) -> (String, String) {
+fn role(wishes: &Wishes, source: Option<&SourceFacts>, database: &str) -> (String, Reason) {
     if let Some(name) = &wishes.role {
-        return (name.clone(), String::new());
+        return (name.clone(), because(""));
     }
     let mut of_database: String = database.to_owned();
     while of_database.len() + "_owner".len() > IDENTIFIER_MAX {
@@ -253,10 +266,13 @@ fn role(wishes: &Wishes, source: Option<&SourceFacts>, database: &str) -> (Strin
     }
     let default = format!("{of_database}_owner");
     let default = if role_obstacle(&default).is_some() { format!("{DATABASE_DEFAULT}_owner") } else { default };
-    let Some(source) = source else { return (default, "Neon's default.".to_owned()) };
+    let Some(source) = source else { return (default, because("Neon's default.")) };
     match role_obstacle(&source.owner) {
-        None => (source.owner.clone(), "The owner of the source's database.".to_owned()),
-        Some(obstacle) => (default, format!("The source's owner {} {obstacle}; --role names another.", human(&source.owner))),
+        None => (source.owner.clone(), because("The owner of the source's database.")),
+        Some(obstacle) => {
+            let why = format!("The source's owner {} {obstacle}.", human(&source.owner));
+            (default, (why, "--role names another.".to_owned()))
+        }
     }
 }
 
@@ -422,7 +438,8 @@ mod tests {
             let plan = plan(&Wishes::default(), Some(&source(major, "shop", "app")), Limits::default()).unwrap();
             let item = plan.items.iter().find(|item| item.name == "Postgres").unwrap();
             assert_eq!(plan.request.pg_version, expected);
-            assert_eq!(item.why.contains("--pg-version"), major != expected, "{}", item.why);
+            assert_eq!(item.instead.contains("--pg-version"), major != expected, "{}", item.instead);
+            assert!(!item.why.contains("--"), "the page has no flags: {}", item.why);
         }
     }
 

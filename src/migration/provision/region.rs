@@ -10,10 +10,16 @@ use crate::neon::types::RegionInfo;
 pub(super) struct Chosen {
     pub(super) id: String,
     pub(super) why: String,
+    /// It was taken for want of anything better.
+    pub(super) by_default: bool,
 }
 
 fn chosen(id: impl Into<String>, why: impl Into<String>) -> Chosen {
-    Chosen { id: id.into(), why: why.into() }
+    Chosen { id: id.into(), why: why.into(), by_default: false }
+}
+
+fn by_default(id: impl Into<String>, why: String) -> Chosen {
+    Chosen { by_default: true, ..chosen(id, why) }
 }
 
 /// Takes the region that was asked for; else the one that suits the source; else Neon's own default. `live` is what the API offers.
@@ -23,7 +29,7 @@ fn chosen(id: impl Into<String>, why: impl Into<String>) -> Chosen {
 pub(super) fn choose(wanted: Option<&str>, source: Option<&SourceFacts>, live: &[RegionInfo]) -> Result<Chosen, Report> {
     let offered = |id: &str| live.iter().any(|region| region.region_id == id);
     if let Some(wanted) = wanted {
-        return if offered(wanted) { Ok(chosen(wanted, "Asked for with --region.")) } else { Err(not_offered(wanted, live)) };
+        return if offered(wanted) { Ok(chosen(wanted, "Asked for.")) } else { Err(not_offered(wanted, live)) };
     }
     let Some(source) = source else {
         return Ok(default(live, "There is no source to be near to"));
@@ -64,13 +70,13 @@ fn of_choice(choice: &Choice, live: &[RegionInfo], offered: impl Fn(&str) -> boo
 fn default(live: &[RegionInfo], because: &str) -> Chosen {
     let own = regions::default_region();
     match live.iter().find(|region| region.default) {
-        Some(region) => chosen(&region.region_id, format!("{because}, so this is Neon's default; --region names another.")),
+        Some(region) => by_default(&region.region_id, format!("{because}, so this is Neon's default.")),
         None if live.iter().any(|region| region.region_id == own.id) => {
-            chosen(&own.id, format!("{because}, and Neon names no default, so this is our own choice; --region names another."))
+            by_default(&own.id, format!("{because}, and Neon names no default, so this is our own choice."))
         }
         None => {
             let id = live.first().map_or(own.id.as_str(), |region| region.region_id.as_str());
-            chosen(id, format!("{because}, so this is the first that Neon offers; --region names another."))
+            by_default(id, format!("{because}, so this is the first that Neon offers."))
         }
     }
 }
@@ -137,7 +143,7 @@ mod tests {
         {
             let chosen = super::choose(None, source.as_ref(), &live(&ALL)).unwrap();
             assert_eq!(chosen.id, "aws-us-east-1");
-            assert!(chosen.why.contains("--region"), "{}", chosen.why);
+            assert!(chosen.by_default, "{}", chosen.why);
         }
         let mut with_default = live(&ALL);
         with_default[3].default = true;

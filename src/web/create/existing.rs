@@ -1,0 +1,202 @@
+//! A database that exists as the target, and the checks of the pair.
+
+use axum::Form;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::project::{opened, usable};
+use super::{Asked, Way, change};
+use crate::engine::checkup::Checkup;
+use crate::engine::finding::{Finding, Severity};
+use crate::engine::report::{Exit, Report};
+use crate::migration::ends::{Source, Target};
+use crate::migration::preflight::{self, Address, Against, End, Labels, Options, Place};
+use crate::migration::provision::projects::{SavedProject, kept_connection};
+use crate::migration::provision::report;
+use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::tools::Search;
+use crate::web::app::App;
+use crate::web::page::{Step, after};
+
+/// The check of the target beside the source.
+#[derive(Debug, Default)]
+pub(super) struct Pair {
+    pub(super) looking: Asked<Looked>,
+    /// Which target it is, or would be.
+    pub(super) label: String,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// The report, if there was a source to look at as well.
+    pub(super) checkup: Option<Checkup>,
+    /// The source that it was looked at with.
+    pub(super) source: Option<String>,
+}
+
+/// The check that source and target are two databases.
+const SAME_DATABASE: &str = "A3";
+/// What is told when they are not.
+const SAME_DATABASE_CODE: &str = "same-database";
+
+/// What is typed.
+#[derive(Deserialize)]
+pub struct Entered {
+    target: SecretString,
+}
+
+/// The target that a connection string describes.
+///
+/// # Errors
+/// It cannot be used; a sentence without anything secret.
+pub(super) fn parsed(text: &str) -> Result<Target, String> {
+    Conninfo::parse(text.trim(), &Environment::of_process()).map(Target::new).map_err(|error| error.to_string())
+}
+
+/// `POST /create/target`: use this database.
+pub async fn enter(State(app): State<App>, headers: HeaderMap, Form(entered): Form<Entered>) -> Response {
+    let typed = entered.target.expose_secret();
+    let target = match typed.trim().is_empty() {
+        true => Err("Paste the connection string of the database that the data is to be moved to.".to_owned()),
+        false => parsed(typed),
+    };
+    change(&app, |inner| inner.way = Way::Existing);
+    match target {
+        Ok(target) => take(&app, target),
+        Err(words) => {
+            change(&app, |inner| inner.errors.insert("target", words));
+        }
+    }
+    after(&headers, Step::Create)
+}
+
+/// `POST /create/target/check`: looks at the pair again.
+pub async fn check_again(State(app): State<App>, headers: HeaderMap) -> Response {
+    if let Some(target) = app.ends().target {
+        take(&app, target);
+    }
+    after(&headers, Step::Create)
+}
+
+/// `POST /create/target/forget`: another target is wanted. The database stays as it is.
+pub async fn forget(State(app): State<App>, headers: HeaderMap) -> Response {
+    app.set_ends(|ends| ends.target = None);
+    change(&app, |inner| {
+        inner.pair = Pair::default();
+        inner.stage.back();
+    });
+    after(&headers, Step::Create)
+}
+
+/// `POST /create/earlier`: the project that was created for this source before.
+pub async fn earlier(State(app): State<App>, headers: HeaderMap) -> Response {
+    let project = app.create.lock().source.earlier.as_ref().map(|earlier| earlier.project.clone());
+    if let Some(project) = project {
+        let found = target_of(&app, &project).await;
+        match found {
+            Ok(target) => take(&app, target),
+            Err(report) => change(&app, |inner| {
+                inner.pair = Pair { label: project.name.clone(), looking: Asked::Failed(Box::new(report)) };
+            }),
+        }
+    }
+    after(&headers, Step::Create)
+}
+
+/// The target from the kept connection string, or from Neon.
+async fn target_of(app: &App, project: &SavedProject) -> Result<Target, Report> {
+    if let Some(file) = kept_connection(&app.options.state_root, &project.id) {
+        let text = tokio::fs::read_to_string(&file).await.map_err(|error| {
+            Report::new("state-file", Exit::State, format!("{} cannot be read.", file.display())).with_cause(format!("{error}."))
+        })?;
+        let text = SecretString::from(text);
+        return parsed(text.expose_secret()).map_err(|words| {
+            Report::new("state-file", Exit::State, format!("{} holds no connection string that can be used.", file.display()))
+                .with_cause(words)
+                .with_fix("Paste the connection string from Neon's console instead.")
+        });
+    }
+    let client = opened(app)?;
+    let uri = client.connection_uri(&project.id, &project.database, &project.role).await.map_err(|error| report::of(&error))?;
+    usable(&uri)
+}
+
+/// Looks at a target that the command line or the environment gave, and again when there is another source.
+pub(super) fn look_at_given(app: &App) {
+    let ends = app.ends();
+    let source = ends.source.map(|source| source.info().label());
+    let is_due = match &app.create.lock().pair.looking {
+        Asked::NotYet => true,
+        Asked::Known(looked) => looked.source != source,
+        Asked::Asking | Asked::Failed(_) => false,
+    };
+    if let Some(target) = ends.target.filter(|_| is_due) {
+        take(app, target);
+    }
+}
+
+/// Connects to a target and checks the pair. What can be connected to, and is not the source itself, becomes the target.
+pub(super) fn take(app: &App, target: Target) {
+    let label = target.info().label();
+    let begun = change(app, |inner| {
+        inner.errors.remove("target");
+        if inner.pair.looking.is_asking() {
+            return false;
+        }
+        inner.pair = Pair { label, looking: Asked::Asking };
+        true
+    });
+    if !begun {
+        return;
+    }
+    let looking = app.clone();
+    app.spawn(async move {
+        let source = looking.ends().source;
+        let looked = looking.stop().clone().run_until_cancelled(look(&looking, source.as_ref(), &target)).await;
+        let Some(looked) = looked else { return };
+        match &looked {
+            Ok(_) => looking.set_ends(|ends| ends.target = Some(target)),
+            Err(report) if report.code == SAME_DATABASE_CODE => looking.set_ends(|ends| ends.target = None),
+            Err(_) => (),
+        }
+        change(&looking, |inner| inner.pair.looking = Asked::of(looked));
+    });
+}
+
+async fn look(app: &App, source: Option<&Source>, target: &Target) -> Result<Looked, Report> {
+    let report = |error: crate::migration::error::Error| error.report();
+    let first = target.sql().await.map_err(report)?;
+    let Some(source) = source else { return Ok(Looked { checkup: None, source: None }) };
+    // One after the other: a wrong password is tried once, and no account gets locked for it.
+    let second = target.sql().await.map_err(report)?;
+    let source_first = source.sql().await.map_err(report)?;
+    let source_second = source.sql().await.map_err(report)?;
+    let (source_hint, hint) = (source.info().is_pooled_hint(), target.info().is_pooled_hint());
+    let place = Place::Live(End { client: &source_first, second: Some(&source_second), pooled: source_hint.as_ref() });
+    let against = Against::Target(End { client: &first, second: Some(&second), pooled: hint.as_ref() });
+    let options = Options {
+        tools: Search::new(app.options.pg_bin_dir.clone()),
+        source_address: Address::of(source.info()),
+        target_address: Address::of(target.info()),
+        ..Options::check()
+    };
+    let labels = Labels { source: source.info().label(), target: Some(target.info().label()) };
+    let checkup = preflight::checkup(place, against, &labels, &options).await.map_err(|failure| failure.report())?;
+    if let Some(same) = checkup.findings(Severity::Blocker).find(|finding| finding.code == SAME_DATABASE) {
+        return Err(refusal(same));
+    }
+    Ok(Looked { checkup: Some(checkup), source: Some(labels.source) })
+}
+
+/// What no target can be.
+fn refusal(finding: &Finding) -> Report {
+    let report = Report::new(SAME_DATABASE_CODE, Exit::Blockers, finding.sentence.clone()).with_cause(finding.why.clone());
+    match &finding.fix {
+        Some(fix) => report.with_fix(fix.clone()),
+        None => report,
+    }
+}
