@@ -18,7 +18,7 @@ use crate::engine::report::{Exit, Report};
 use crate::migration::commands::quote::Shell;
 use crate::migration::commands::script::Style;
 use crate::migration::commands::{Plan, Step, Way};
-use crate::migration::run;
+use crate::migration::run::by_hand::{self, ByHand};
 use crate::pg::tools::Search;
 use crate::show::numbers::clean;
 
@@ -31,11 +31,10 @@ const WIDTH_MAX: usize = 80;
 /// An end that cannot be looked at, or scripts that cannot be written.
 pub async fn run(args: CommandsArgs, talk: &Talk) -> Result<Exit, Report> {
     let (source, target) = ends(&args.databases, None)?;
-    let search = Search::new(args.pg_bin_dir.clone());
     let looking = Looking::start(talk);
-    let (plan, dir) = run::commands::ask(&source, &target, &search, args.jobs).await?;
+    let ByHand { plan, bin_dir } = by_hand::prepare(&source, &target, args.jobs, &Search::new(args.pg_bin_dir.clone())).await?;
     drop(looking);
-    let style = Style { shell: args.shell(), with_passwords: args.with_passwords, bin_dir: dir.as_deref() };
+    let style = Style { shell: args.shell(), with_passwords: args.with_passwords, bin_dir: bin_dir.as_deref() };
     if let Some(dir) = &args.script {
         write_scripts(dir, &style, &plan)?;
     }

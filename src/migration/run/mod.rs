@@ -3,7 +3,7 @@
 //! A run is made ready ([`copy::prepare`], [`verify::prepare`]), which writes nothing; then its journal is opened, to which a renderer may subscribe;
 //! then it is done, and its last event says how it ended.
 
-pub mod commands;
+pub mod by_hand;
 pub mod copy;
 pub mod verify;
 

@@ -30,11 +30,11 @@ pub struct Written {
 /// The steps of some ways, in their order.
 pub fn written(ready: &Ready, shell: Shell, ways: &[Way]) -> Vec<Written> {
     let style = ready.style(shell, false);
-    let steps = ready.plan.steps.iter().filter(|step| ways.contains(&step.way));
+    let steps = ready.plan().steps.iter().filter(|step| ways.contains(&step.way));
     let write = |step: &crate::migration::commands::Step| Written {
         id: step.id,
         title: step.title.clone(),
-        lines: style.lines(&ready.plan, &step.actions).join("\n"),
+        lines: style.lines(ready.plan(), &step.actions).join("\n"),
         flags: step.flags.clone(),
         expect: step.expect.clone(),
         script: format!("{}.{}", step.id, shell.extension()),
@@ -101,8 +101,8 @@ impl Connections<'_> {
 /// # Errors
 /// A fault of this program.
 pub fn connections(ready: &Ready, visitor: &Visitor, step: Step, shell: Shell, with_passwords: bool) -> Result<Part, Report> {
-    let has_passwords = [&ready.plan.source, &ready.plan.target].into_iter().any(|end| end.password.is_some());
-    let lines = ready.style(shell, with_passwords).connections(&ready.plan).join("\n");
+    let has_passwords = [&ready.plan().source, &ready.plan().target].into_iter().any(|end| end.password.is_some());
+    let lines = ready.style(shell, with_passwords).connections(ready.plan()).join("\n");
     Part::new("connections", &Connections { visitor, step, shell, lines, with_passwords, has_passwords })
 }
 
@@ -123,7 +123,7 @@ struct ByHand<'a> {
 impl ByHand<'_> {
     fn notes(&self) -> Vec<(&str, &str)> {
         match &self.stands {
-            Stands::Ready(ready) => ready.plan.notes.iter().map(|note| page::fix_parts(note)).collect(),
+            Stands::Ready(ready) => ready.plan().notes.iter().map(|note| page::fix_parts(note)).collect(),
             _ => Vec::new(),
         }
     }

@@ -23,7 +23,7 @@ use crate::engine::report::Report;
 use crate::migration::commands::quote::Shell;
 use crate::migration::commands::script::{Script, Style};
 use crate::migration::commands::{Plan, Way};
-use crate::migration::run;
+use crate::migration::run::by_hand::{self, ByHand};
 use crate::pg::tools::Search;
 
 /// After how many seconds a page takes shown passwords away.
@@ -31,16 +31,17 @@ const HIDES_AFTER_S: u32 = 60;
 
 /// The lines of a pair of databases.
 #[derive(Debug)]
-pub struct Ready {
-    /// What there is to do.
-    pub plan: Plan,
-    bin_dir: Option<String>,
-}
+pub struct Ready(ByHand);
 
 impl Ready {
+    /// What there is to do.
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
     /// How the lines are written for a shell.
     pub fn style(&self, shell: Shell, with_passwords: bool) -> Style<'_> {
-        Style { shell, with_passwords, bin_dir: self.bin_dir.as_deref() }
+        Style { shell, with_passwords, bin_dir: self.0.bin_dir.as_deref() }
     }
 }
 
@@ -128,10 +129,10 @@ pub async fn ask(Extract(app): Extract<App>, headers: HeaderMap, Form(from): For
         let search = Search::new(app.options.pg_bin_dir.clone());
         let shared = app.clone();
         app.spawn(async move {
-            let work = run::commands::ask(&source, &target, &search, None);
+            let work = by_hand::prepare(&source, &target, None, &search);
             let Some(made) = shared.stop().run_until_cancelled(work).await else { return };
             let asked = match made {
-                Ok((plan, bin_dir)) => Asked::Ready(Arc::new(Ready { plan, bin_dir })),
+                Ok(by_hand) => Asked::Ready(Arc::new(Ready(by_hand))),
                 Err(report) => Asked::Failed(report),
             };
             let mut known = lock(&shared.commands.0);
@@ -187,7 +188,7 @@ pub async fn download(
     };
     let style = ready.style(shell_of(&shell), false);
     let script =
-        style.scripts(&ready.plan).into_iter().find(|script| script.name == name).or_else(|| whole(&style, &ready.plan, &name));
+        style.scripts(ready.plan()).into_iter().find(|script| script.name == name).or_else(|| whole(&style, ready.plan(), &name));
     match script {
         Some(script) => attachment(script),
         None => page::refused(StatusCode::NOT_FOUND, "There is no script of that name."),

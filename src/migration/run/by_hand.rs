@@ -1,4 +1,4 @@
-//! The lines for those who do it by hand, from two ends to a plan.
+//! The lines that do it by hand, with what is to be said about this source, this target and the client programs of this machine.
 
 use super::{default_jobs, look, not_begun};
 use crate::engine::finding::Finding;
@@ -10,12 +10,20 @@ use crate::migration::error::Side;
 use crate::migration::preflight::{self, Preflight, Purpose};
 use crate::pg::tools::{self, NotFound, Platform, RECOMMENDED_MAJOR, Search, Tools};
 
-/// Looks at both ends, and gives the plan and the directory of the client programs, if a shell would not find them by itself. Nothing is
-/// written. `jobs` is how many connections the parallel form uses; by both servers and this machine if it is not said.
+/// The lines, and where this machine has the programs that they call.
+#[derive(Debug)]
+pub struct ByHand {
+    /// The lines, as data.
+    pub plan: Plan,
+    /// The directory of pg_dump, unless a shell finds it by itself.
+    pub bin_dir: Option<String>,
+}
+
+/// Looks at both ends, and makes the lines. Nothing is written.
 ///
 /// # Errors
-/// An end that cannot be looked at; one database as both ends.
-pub async fn ask(source: &Source, target: &Target, search: &Search, jobs: Option<u32>) -> Result<(Plan, Option<String>), Report> {
+/// An end that cannot be looked at; a target that is the source.
+pub async fn prepare(source: &Source, target: &Target, jobs: Option<u32>, search: &Search) -> Result<ByHand, Report> {
     let options = preflight::Options {
         purpose: Purpose::Verify,
         jobs_wanted: jobs.unwrap_or_else(|| default_jobs(source, target)),
@@ -32,7 +40,8 @@ pub async fn ask(source: &Source, target: &Target, search: &Search, jobs: Option
     notes.extend(about_tools(&found, &plan).await);
     plan.notes.splice(0..0, notes);
     let elsewhere = found.as_ref().ok().filter(|tools| !is_first_on_path(tools, search));
-    Ok((plan, elsewhere.map(|tools| tools.dir().to_string_lossy().into_owned())))
+    let bin_dir = elsewhere.map(|tools| tools.dir().to_string_lossy().into_owned());
+    Ok(ByHand { plan, bin_dir })
 }
 
 /// What would make pg_dump fail. A database is not restored into itself; a pooler's address is replaced, and said to be.
