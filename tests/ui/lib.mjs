@@ -171,6 +171,13 @@ class Visitor {
         return visitor;
     }
 
+    /** Opens the link that lets in, and then a path. */
+    async enter(link, at = '/') {
+        await this.page.goto(link);
+        await this.page.waitForURL(address => address.pathname !== '/open');
+        await this.page.goto(new URL(at, link).href);
+    }
+
     /** Another page with the same cookies. */
     async newPage() {
         const page = await this.#context.newPage();
