@@ -41,7 +41,7 @@ await story(async ({ visitor, url }) => {
     await me.look('create-ready');
 
     await page.getByRole('button', { name: 'Choose another target' }).click();
-    await page.getByRole('link', { name: 'Use a database that exists' }).first().click();
+    await page.getByRole('link', { name: 'A database that exists' }).first().click();
     await me.look('create-existing');
     const field = page.getByLabel('Connection string of the target');
     await field.fill('postgresql://app:secret@host:nope/x');
@@ -55,5 +55,6 @@ await story(async ({ visitor, url }) => {
     await field.fill(given('OTHER'));
     await page.getByRole('button', { name: 'Use this database' }).click();
     await page.getByText('something stands in the way').waitFor();
+    check((await field.inputValue()) === '', 'a string that was accepted is gone from the page');
     await me.look('create-existing-full');
 });
