@@ -35,5 +35,6 @@ mod secrets;
 mod ui_create;
 mod ui_eyes;
 mod ui_guard;
+mod ui_stories;
 mod usage;
 mod verify;

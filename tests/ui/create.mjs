@@ -1,6 +1,6 @@
 // Step 2 in a browser: the form is filled in, changed, agreed to, and carried out; then a database that exists.
 
-import { check, given, story } from './lib.mjs';
+import { check, cue, given, story } from './lib.mjs';
 
 await story(async ({ visitor, url }) => {
     const me = await visitor();
@@ -35,7 +35,7 @@ await story(async ({ visitor, url }) => {
     await page.getByRole('button', { name: 'Create the project' }).click();
     await page.getByText('0 of 2 operations').first().waitFor();
     await me.look('create-progress');
-    await fetch(given('GO_ON'));
+    await cue('finish');
     await page.getByRole('heading', { name: /is ready$/ }).waitFor();
     await page.getByText('nothing stands in the way').waitFor();
     await me.look('create-ready');

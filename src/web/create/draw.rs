@@ -37,7 +37,8 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
         inner,
     };
     let offer = Offer { visitor, earlier: earlier_to_offer(inner, label.as_deref()), has_key: inner.account.known().is_some() };
-    let target = TargetView { visitor, label, inner, failed: inner.pair.looking.report().map(report_html).transpose()? };
+    let target =
+        TargetView { visitor, label, has_source, inner, failed: inner.pair.looking.report().map(report_html).transpose()? };
     Ok(vec![Part::new("target", &target)?, Part::new("offer", &offer)?, Part::new("way", &view)?])
 }
 
@@ -46,6 +47,7 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
 struct TargetView<'a> {
     visitor: &'a Visitor,
     label: Option<String>,
+    has_source: bool,
     inner: &'a Inner,
     failed: Option<String>,
 }
