@@ -333,6 +333,20 @@ async fn a_project_that_was_created_for_this_source_is_offered_again() {
 }
 
 #[tokio::test]
+async fn a_source_that_does_not_answer_is_asked_again() {
+    let mut house = House::new().await;
+    house.source.stop().await;
+    let page = house.page(&[]).await;
+    let failed = page.until("/create", "The source did not answer").await;
+    assert!(failed.contains("role=\"alert\"") && failed.contains("Ask the source again"), "{failed}");
+    assert!(failed.contains("value=\"neondb\""), "Neon's defaults are proposed: {failed}");
+    house.source.start_again().await;
+    page.post("/create/source", &[]).await.expect(303);
+    page.until("/create", "Filled in from the source").await;
+    assert_never_said(&page);
+}
+
+#[tokio::test]
 async fn who_watches_sees_the_step_and_no_form() {
     let house = House::new().await;
     let mut page = house.page(&[("NEON_API_KEY", KEY)]).await;

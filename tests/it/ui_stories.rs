@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::connect::Authority;
 use crate::support::browser::{self, Ui};
 use crate::support::cluster::Cluster;
 
@@ -41,4 +42,18 @@ async fn two_browsers_at_once_and_a_program_that_is_killed_and_started_again() {
     let given = [("UI_URL", url.as_str()), ("UI_SECRETS", "[\"super-s3cret\"]"), ("TARGET", target.as_str())];
     let told = browser::tell_with("together.mjs", &given, act).await;
     told.unwrap_or_else(|words| panic!("{words}"));
+}
+
+#[tokio::test]
+async fn others_come_in_by_tls_and_a_password() {
+    const PASSWORD: &str = "plantedUiPw7720";
+    let state = tempfile::tempdir().unwrap();
+    let certs = Authority::new("tests").server(&["127.0.0.1"]);
+    let (cert, key) = (state.path().join("cert.pem"), state.path().join("key.pem"));
+    std::fs::write(&cert, &certs.cert).unwrap();
+    std::fs::write(&key, &certs.key).unwrap();
+    let tls = ["--listen", "127.0.0.1:0", "--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let ui = Ui::start(Ui::command(state.path(), &tls).env("NEON_MIGRATE_UI_PASSWORD", PASSWORD)).await;
+    assert!(ui.url.starts_with("https://127.0.0.1:"), "{}", ui.url);
+    ui.tell("elsewhere.mjs", &[("PASSWORD", PASSWORD)], &[PASSWORD]).await;
 }
