@@ -32,6 +32,7 @@ mod odd;
 mod preflight;
 mod providers;
 mod secrets;
+mod ui_commands;
 mod ui_create;
 mod ui_eyes;
 mod ui_guard;
