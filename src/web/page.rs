@@ -218,11 +218,12 @@ pub async fn show(
     Path(step): Path<Step>,
     Query(wanted): Query<Wanted>,
 ) -> Response {
+    // Asked first: what ends while the page is drawn is loaded once more, and not shown as running for ever.
+    let running = Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
     let parts = match parts(&app, &visitor, step, &wanted) {
         Ok(parts) => parts,
         Err(report) => return failed(&report),
     };
-    let running = Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
     let refresh = running.then_some(REFRESH.as_secs());
     let layout = Layout { title: step.title(), step: Some(step), visitor: Some(&visitor), parts, refresh, query: encoded(&wanted) };
     html(StatusCode::OK, &layout)
