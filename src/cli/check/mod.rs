@@ -7,14 +7,14 @@ use std::path::Path;
 
 pub use self::args::CheckArgs;
 use super::args::{ConnectionString, Output, Talk};
-use super::copy::{not_begun, parse};
-use super::ends::created_target;
+use super::ends::{created_target, parse};
 use super::render;
 use crate::engine::checkup::Checkup;
 use crate::engine::report::{Exit, Report};
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
 use crate::migration::preflight::{self, Address, Against, End, Labels, Options, Place, Wish};
+use crate::migration::run::not_begun;
 use crate::pg::tools::Search;
 use crate::show::form;
 
