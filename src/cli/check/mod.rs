@@ -16,6 +16,7 @@ use crate::migration::error::Side;
 use crate::migration::preflight::{self, Address, Against, End, Labels, Options, Place, Wish};
 use crate::migration::run::not_begun;
 use crate::pg::tools::Search;
+use crate::show::form;
 
 /// How many jobs are reckoned with unless somebody says so.
 const JOBS: u32 = 4;
@@ -32,7 +33,7 @@ pub async fn run(args: CheckArgs, talk: &Talk) -> Result<Exit, Report> {
         anstream::print!("{}", preflight::metadata_script());
         return Ok(Exit::Done);
     }
-    file::writable(&args.report)?;
+    form::writable(&args.report)?;
     let mut checkup = match &args.from_file {
         Some(file) => of_file(&args, file).await?,
         None => of_source(&args, talk).await?,
