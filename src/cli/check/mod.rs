@@ -7,8 +7,7 @@ use std::path::Path;
 
 pub use self::args::CheckArgs;
 use super::args::{ConnectionString, Output, Talk};
-use super::copy::{not_begun, parse};
-use super::ends::created_target;
+use super::ends::{created_target, parse};
 use super::render;
 use crate::engine::checkup::Checkup;
 use crate::engine::report::{Exit, Report};
@@ -16,6 +15,7 @@ use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
 use crate::migration::preflight::session::{Session, With};
 use crate::migration::preflight::{self, Address, Against, Labels, Options, Place, Subject, Wish};
+use crate::migration::run::not_begun;
 use crate::pg::tools::Search;
 
 /// How many jobs are reckoned with unless somebody says so.

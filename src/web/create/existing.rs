@@ -28,6 +28,8 @@ pub(super) struct Pair {
     pub(super) looking: Asked<Looked>,
     /// Which target it is, or would be.
     pub(super) label: String,
+    /// How often a target was accepted.
+    pub(super) accepted: u64,
 }
 
 /// What was seen.
@@ -87,7 +89,7 @@ pub async fn check_again(State(app): State<App>, headers: HeaderMap) -> Response
 pub async fn forget(State(app): State<App>, headers: HeaderMap) -> Response {
     app.set_ends(|ends| ends.target = None);
     change(&app, |inner| {
-        inner.pair = Pair::default();
+        inner.pair.looking = Asked::NotYet;
         inner.stage.back();
     });
     after(&headers, Step::Create)
@@ -101,7 +103,7 @@ pub async fn earlier(State(app): State<App>, headers: HeaderMap) -> Response {
         match found {
             Ok(target) => take(&app, target),
             Err(report) => change(&app, |inner| {
-                inner.pair = Pair { label: project.name.clone(), looking: Asked::Failed(Box::new(report)) };
+                inner.pair.looking = Asked::Failed(Box::new(report));
             }),
         }
     }
@@ -148,7 +150,7 @@ pub(super) fn take(app: &App, target: Target) {
         if inner.pair.looking.is_asking() {
             return false;
         }
-        inner.pair = Pair { label, looking: Asked::Asking };
+        inner.pair = Pair { label, looking: Asked::Asking, ..inner.pair };
         true
     });
     if !begun {
@@ -164,7 +166,10 @@ pub(super) fn take(app: &App, target: Target) {
             Err(report) if report.code == SAME_DATABASE_CODE => looking.set_ends(|ends| ends.target = None),
             Err(_) => (),
         }
-        change(&looking, |inner| inner.pair.looking = Asked::of(looked));
+        change(&looking, |inner| {
+            inner.pair.accepted += u64::from(looked.is_ok());
+            inner.pair.looking = Asked::of(looked);
+        });
     });
 }
 
