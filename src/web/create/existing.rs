@@ -69,7 +69,11 @@ pub async fn enter(State(app): State<App>, headers: HeaderMap, Form(entered): Fo
     };
     change(&app, |inner| inner.way = Way::Existing);
     match target {
-        Ok(target) => take(&app, target),
+        Ok(target) => {
+            // Whoever names a target wants no other.
+            app.set_ends(|ends| ends.target = None);
+            take(&app, target);
+        }
         Err(words) => {
             change(&app, |inner| inner.errors.insert("target", words));
         }
@@ -128,16 +132,21 @@ async fn target_of(app: &App, project: &SavedProject) -> Result<Target, Report> 
     usable(&uri)
 }
 
-/// Looks at a target that the command line or the environment gave, and again when there is another source.
+/// Looks at a target that nobody has looked at: the command line gave it, or there is another source now.
 pub(super) fn look_at_given(app: &App) {
     let ends = app.ends();
+    let Some(target) = ends.target else { return };
     let source = ends.source.map(|source| source.info().label());
-    let is_due = match &app.create.lock().pair.looking {
-        Asked::NotYet => true,
-        Asked::Known(looked) => looked.source != source,
-        Asked::Asking | Asked::Failed(_) => false,
+    let is_due = {
+        let pair = &app.create.lock().pair;
+        match &pair.looking {
+            Asked::Asking => false,
+            Asked::NotYet => true,
+            Asked::Known(looked) => pair.label != target.info().label() || looked.source != source,
+            Asked::Failed(_) => pair.label != target.info().label(),
+        }
     };
-    if let Some(target) = ends.target.filter(|_| is_due) {
+    if is_due {
         take(app, target);
     }
 }
@@ -150,7 +159,7 @@ pub(super) fn take(app: &App, target: Target) {
         if inner.pair.looking.is_asking() {
             return false;
         }
-        inner.pair = Pair { label, looking: Asked::Asking, ..inner.pair };
+        inner.pair = Pair { label: label.clone(), looking: Asked::Asking, ..inner.pair };
         true
     });
     if !begun {
@@ -161,11 +170,14 @@ pub(super) fn take(app: &App, target: Target) {
         let source = looking.ends().source;
         let looked = looking.stop().clone().run_until_cancelled(look(&looking, source.as_ref(), &target)).await;
         let Some(looked) = looked else { return };
-        match &looked {
-            Ok(_) => looking.set_ends(|ends| ends.target = Some(target)),
-            Err(report) if report.code == SAME_DATABASE_CODE => looking.set_ends(|ends| ends.target = None),
-            Err(_) => (),
-        }
+        looking.set_ends(|ends| {
+            let is_ours = ends.target.as_ref().is_none_or(|target| target.info().label() == label);
+            match &looked {
+                Ok(_) if is_ours => ends.target = Some(target),
+                Err(report) if is_ours && report.code == SAME_DATABASE_CODE => ends.target = None,
+                _ => (),
+            }
+        });
         change(&looking, |inner| {
             inner.pair.accepted += u64::from(looked.is_ok());
             inner.pair.looking = Asked::of(looked);
