@@ -228,12 +228,14 @@ pub async fn show(
     html(StatusCode::OK, &layout)
 }
 
+/// A text as a word of an address.
+pub fn escaped(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 fn encoded(wanted: &Wanted) -> String {
-    let escape = |text: &str| -> String {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-    };
-    wanted.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))).collect::<Vec<_>>().join("&")
+    wanted.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value))).collect::<Vec<_>>().join("&")
 }
 
 /// `GET /`: the step that comes next.
@@ -363,5 +365,11 @@ pub async fn share(State(app): State<App>, Extension(visitor): Extension<Visitor
     };
     let title = if watching { "A link to watch" } else { "A link for another browser" };
     let layout = Layout { title, step: None, visitor: Some(&visitor), parts: vec![shared], refresh: None, query: String::new() };
+    html(StatusCode::OK, &layout)
+}
+
+/// A page with one part, outside of the steps.
+pub fn alone(title: &str, visitor: &Visitor, part: Part) -> Response {
+    let layout = Layout { title, step: None, visitor: Some(visitor), parts: vec![part], refresh: None, query: String::new() };
     html(StatusCode::OK, &layout)
 }

@@ -107,7 +107,7 @@ fn verified(result: &TableVerdict) -> Line {
 }
 
 fn finished(phase: Phase, view: &View) -> Line {
-    let took = super::certificate::phase_time(view, phase)
+    let took = crate::show::certificate::phase_time(view, phase)
         .filter(|_| phase != Phase::Preflight)
         .map_or_else(String::new, |time| format!(" in {}", duration(time)));
     let result = phases::result(phase, view);
