@@ -42,6 +42,7 @@ struct Page {
     wanted: Wanted,
     sent: HashMap<&'static str, String>,
     seen: EventIndex,
+    epoch: u64,
     changes: watch::Receiver<u64>,
     first: bool,
     _permit: OwnedSemaphorePermit,
@@ -64,6 +65,7 @@ pub async fn live(
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or(&by_page);
     let page = Page {
         seen: app.live.resumes_from(last),
+        epoch: app.live.epoch(),
         changes: app.changes(),
         _watched: (step == Step::Replicate).then(|| replicate::watching(&app)),
         app,
@@ -97,6 +99,10 @@ impl Page {
         self.changes.mark_unchanged();
         let mut events = Vec::new();
         let parts = page::parts(&self.app, &self.visitor, self.step, &self.wanted).ok()?;
+        let epoch = self.app.live.epoch();
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.seen = 0;
+        }
         let (rows, index) = match self.step {
             Step::Copy => copy::rows(&self.app, self.seen),
             _ => (None, self.app.live.index()),
