@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod bridge;
 mod check;
+mod check_again;
 mod check_report;
 mod checks_activity;
 mod checks_ends;
