@@ -1,5 +1,7 @@
 //! Step 5: the end.
 
+pub mod downloads;
+
 use askama::Template;
 use axum::Router;
 
