@@ -32,6 +32,7 @@ mod odd;
 mod preflight;
 mod providers;
 mod secrets;
+mod ui_copy;
 mod ui_eyes;
 mod ui_guard;
 mod usage;

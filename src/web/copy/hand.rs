@@ -10,7 +10,7 @@ use axum::{Extension, Form};
 use serde::Deserialize;
 
 use super::work::pair;
-use super::{Inner, Pair};
+use super::{Inner, Pair, Stage};
 use crate::engine::report::{Exit, Report};
 use crate::migration::commands::quote::Shell;
 use crate::migration::commands::script::Style;
@@ -110,11 +110,14 @@ impl Lines<'_> {
     }
 }
 
-/// The part; passwords are never in it.
+/// The part; passwords are never in it. While a copy runs there is nothing to do by hand.
 ///
 /// # Errors
 /// A fault of this program.
-pub fn part(visitor: &Visitor, inner: &Inner, wanted: &Wanted, ends: &Ends) -> Result<Part, Report> {
+pub fn part(visitor: &Visitor, inner: &Inner, wanted: &Wanted, (stage, ends): (Stage, &Ends)) -> Result<Part, Report> {
+    if matches!(stage, Stage::Ours | Stage::Elsewhere(_)) {
+        return Ok(Part { id: "hand", html: String::new() });
+    }
     Part::new("hand", &lines(visitor, inner, Tab::of(wanted), ends)?)
 }
 

@@ -144,13 +144,13 @@ pub fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec<Part>,
         let stage = stage(shown);
         Ok(vec![
             ways::now(visitor, &inner, shown, stage, &ends)?,
-            moving::progress(visitor, &inner, shown, stage)?,
             end::end(shown, stage)?,
+            moving::progress(visitor, &inner, shown, stage)?,
             chart::chart(shown)?,
             tables::tables(shown, wanted)?,
             moving::log(shown)?,
             ways::ways(app, visitor, &inner, shown, (stage, &ends))?,
-            hand::part(visitor, &inner, wanted, &ends)?,
+            hand::part(visitor, &inner, wanted, (stage, &ends))?,
         ])
     })
 }
