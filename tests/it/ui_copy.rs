@@ -172,7 +172,7 @@ async fn passwords_are_in_the_one_answer_that_asks_for_them_and_watchers_get_non
     let pair = Pair::start().await.with_secret().await;
     let page = pair.page().await;
     page.post("/copy/commands", &[]).await.expect(303);
-    let lines = page.until("/copy?shell=bash&way=parallel", "--format=directory").await;
+    let lines = page.until("/copy?shell=bash&way=parallel", "-Fd").await;
     assert!(lines.contains("pg_restore") && lines.contains("Why these flags"), "{lines}");
     assert!(page.get("/copy?shell=powershell").await.body.contains("$env:PGPASSWORD"));
     let file = page.get("/copy/script/connections.sh?shell=bash").await.expect(200);
