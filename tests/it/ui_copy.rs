@@ -168,7 +168,7 @@ async fn a_copy_of_another_process_is_shown_while_it_runs_and_after_it_was_kille
 }
 
 #[tokio::test]
-async fn passwords_are_in_the_one_answer_that_asks_for_them_and_watchers_get_none() {
+async fn passwords_are_in_the_one_answer_that_asks_for_them() {
     let pair = Pair::start().await.with_secret().await;
     let page = pair.page().await;
     page.post("/copy/commands", &[]).await.expect(303);
