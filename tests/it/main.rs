@@ -35,6 +35,7 @@ mod providers;
 mod report;
 mod secrets;
 mod ui_commands;
+mod ui_copy;
 mod ui_create;
 mod ui_eyes;
 mod ui_guard;
