@@ -33,6 +33,7 @@ mod odd;
 mod preflight;
 mod providers;
 mod secrets;
+mod ui_check;
 mod ui_commands;
 mod ui_create;
 mod ui_eyes;
