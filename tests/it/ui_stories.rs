@@ -45,6 +45,17 @@ async fn two_browsers_at_once_and_a_program_that_is_killed_and_started_again() {
 }
 
 #[tokio::test]
+async fn the_lines_to_run_by_hand() {
+    let (state, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(17).await);
+    cluster.psql("postgres", "create role app superuser login password 'plantedPw6602'").await;
+    cluster.create_database("src").await;
+    cluster.create_database("dst").await;
+    let url = |database: &str| cluster.url("app", "plantedPw6602", database);
+    let run = Ui::command(state.path(), &[]).env("NEON_MIGRATE_SOURCE", url("src")).env("NEON_MIGRATE_TARGET", url("dst"));
+    Ui::start(run).await.tell("byhand.mjs", &[("PASSWORD", "plantedPw6602")], &[]).await;
+}
+
+#[tokio::test]
 async fn others_come_in_by_tls_and_a_password() {
     const PASSWORD: &str = "plantedUiPw7720";
     let state = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 // Step 2 in a browser: the form is filled in, changed, agreed to, and carried out; then a database that exists.
 
-import { check, cue, given, story } from './lib.mjs';
+import { check, cue, given, story, url } from './lib.mjs';
 
-await story(async ({ visitor, url }) => {
+await story(async ({ visitor }) => {
     const me = await visitor();
     const { page } = me;
     await me.enter(url, '/create');

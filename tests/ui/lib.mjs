@@ -37,16 +37,25 @@ export async function cue(name) {
 /** Tells a story in a browser of its own; ends the process with 1 if it goes wrong. */
 export async function story(tell, { at = url, secrets = JSON.parse(process.env.UI_SECRETS ?? '[]'), flags = [] } = {}) {
     try {
-        await inBrowser(at, secrets, tell, flags);
+        const browser = await launch(flags);
+        try {
+            await inBrowser(browser, at, secrets, tell);
+        } finally {
+            await browser.close();
+        }
     } catch (error) {
         console.error(error.stack ?? error);
         process.exitCode = 1;
     }
 }
 
-/** As `story`, for those who want the error. */
-export async function inBrowser(at, secrets, tell, flags = []) {
-    const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', ...flags] });
+/** A browser; whoever launches it closes it. */
+export function launch(flags = []) {
+    return chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', ...flags] });
+}
+
+/** As `story`, in a browser that is there, for those who want the error. */
+export async function inBrowser(browser, at, secrets, tell) {
     const watch = new Watch(new URL(at).origin, secrets);
     const visitors = [];
     const visitor = async (options = {}) => {
@@ -54,7 +63,7 @@ export async function inBrowser(at, secrets, tell, flags = []) {
         return visitors.at(-1);
     };
     try {
-        await tell({ visitor, url: at, watch });
+        await tell({ visitor, watch });
         await watch.heard();
         for (const one of visitors) await one.leave();
         watch.judge();
@@ -63,7 +72,7 @@ export async function inBrowser(at, secrets, tell, flags = []) {
         const meanwhile = watch.problems.map(problem => `\n  ${problem}`).join('');
         throw new Error(`${error.stack}\nProblems meanwhile:${meanwhile || ' none'}`);
     } finally {
-        await browser.close();
+        for (const one of visitors) await one.context.close();
     }
 }
 
@@ -273,6 +282,21 @@ export async function axe(page, where) {
     const bad = violations.filter(one => ['serious', 'critical'].includes(one.impact));
     const lines = bad.flatMap(one => one.nodes.map(node => `\n  ${one.id} (${one.impact}): ${one.help}: ${node.html.slice(0, 300)}\n    ${node.failureSummary}`));
     if (lines.length > 0) throw new Error(`${where}: axe finds${lines.join('')}`);
+}
+
+/** Begins to measure how smooth a page is; gives a function that tells its longest frame since then, in milliseconds (0: none above 50). */
+export async function frames(page) {
+    await page.evaluate(() => {
+        window.longestFrame = 0;
+        const observer = new PerformanceObserver(list => {
+            window.longestFrame = Math.max(window.longestFrame, ...list.getEntries().map(frame => frame.duration));
+        });
+        observer.observe({ type: 'long-animation-frame' });
+    });
+    // What was observed is told after a frame.
+    return () => page.evaluate(() => new Promise(resolve => {
+        requestAnimationFrame(() => setTimeout(() => resolve(window.longestFrame), 50));
+    }));
 }
 
 /** Asks until it is so. */

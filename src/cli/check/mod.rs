@@ -17,6 +17,7 @@ use crate::migration::preflight::session::{Session, With};
 use crate::migration::preflight::{self, Address, Against, Labels, Options, Place, Subject, Wish};
 use crate::migration::run::not_begun;
 use crate::pg::tools::Search;
+use crate::show::form;
 
 /// How many jobs are reckoned with unless somebody says so.
 const JOBS: u32 = 4;
@@ -33,7 +34,7 @@ pub async fn run(args: CheckArgs, talk: &Talk) -> Result<Exit, Report> {
         anstream::print!("{}", preflight::metadata_script());
         return Ok(Exit::Done);
     }
-    file::writable(&args.report)?;
+    form::writable(&args.report)?;
     let mut checkup = match &args.from_file {
         Some(file) => of_file(&args, file).await?,
         None => of_source(&args, talk).await?,
