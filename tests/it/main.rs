@@ -34,6 +34,7 @@ mod preflight;
 mod providers;
 mod report;
 mod secrets;
+mod ui_check;
 mod ui_commands;
 mod ui_copy;
 mod ui_create;
