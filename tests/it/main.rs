@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod bridge;
+mod by_hand;
 mod check;
 mod check_report;
 mod checks_activity;

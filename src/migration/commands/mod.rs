@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::connection::End;
 use self::facts::{Dependent, OnSource, OnTarget};
+pub use self::replication::Names;
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use super::preflight::Facts;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// What logical replication's steps call what they create; nothing if there are none.
+    pub names: Option<Names>,
 }
 
 /// The way that a step belongs to.
@@ -181,10 +184,10 @@ pub async fn plan(source: &Source, target: &Target, facts: &Facts, options: Opti
         Basis { facts, on_source, on_target, provider, schemas, extensions, dependents, source: here, target: there, options };
     let mut notes = basis.notes();
     let mut steps = dump::steps(&basis);
-    let (live, more) = replication::steps(&basis);
+    let (live, more, names) = replication::steps(&basis);
     steps.extend(live);
     notes.extend(more);
-    Ok(Plan { source: basis.source, target: basis.target, notes, steps })
+    Ok(Plan { source: basis.source, target: basis.target, notes, steps, names })
 }
 
 fn left_out_extensions(facts: &Facts, source: &OnSource, target: &OnTarget, provider: &Provider) -> Vec<(String, String)> {

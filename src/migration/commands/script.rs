@@ -414,6 +414,7 @@ mod tests {
             target: end(Side::Target, "postgresql://owner:planted@ep-x.aws.neon.tech/shop?sslmode=require"),
             notes: Vec::new(),
             steps: Vec::new(),
+            names: None,
         }
     }
 
