@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use super::commands::args::CommandsArgs;
 pub use super::create_project::args::CreateProjectArgs;
+pub use super::report::ReportArgs;
 pub use super::ui::UiArgs;
 use crate::migration::scope::{Pattern, Scope};
 
@@ -124,6 +125,10 @@ pub enum Command {
     ///
     /// It is the same view that the process at work shows. Nothing is changed.
     Status(StatusArgs),
+    /// Writes the report of a whole migration, or its recording
+    ///
+    /// What was copied, compared, left out and found, phase by phase, as HTML, Markdown or JSON. Nothing is changed.
+    Report(ReportArgs),
     /// Guides through all of it, on a page in the browser
     ///
     /// Serves the page on this machine only, and prints a link that opens it. The work is done by this process: closing the browser stops nothing.
@@ -460,6 +465,7 @@ mod tests {
             ("create-project", Some("create-project")),
             ("verify", Some("verify")),
             ("status", Some("status")),
+            ("report", Some("report")),
         ] {
             let mut all = Cli::command().term_width(100);
             all.build();

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use super::args::Databases;
-use super::copy::parse;
+use super::args::{ConnectionString, Databases};
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
 use crate::migration::provision::projects::{kept_connection, latest_for};
+use crate::migration::run;
+use crate::pg::conninfo::Conninfo;
 
 /// Both ends.
 ///
@@ -18,6 +19,15 @@ pub(super) fn ends(databases: &Databases, state_dir: Option<&Path>) -> Result<(S
     let source = Source::new(parse(&databases.source, Side::Source)?);
     let Some(target) = &databases.target else { return Err(no_target(&source.info().label(), state_dir)) };
     Ok((source, Target::new(parse(target, Side::Target)?)))
+}
+
+/// Parses a connection string, and says what in it was passed over.
+pub(super) fn parse(text: &ConnectionString, side: Side) -> Result<Conninfo, Report> {
+    let info = run::parse(text.expose(), side)?;
+    for notice in info.notices() {
+        anstream::eprintln!("{}: {notice}", side.name());
+    }
+    Ok(info)
 }
 
 /// A target is never guessed: what was created for this source is offered, and somebody says yes by pasting it.

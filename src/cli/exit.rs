@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::event::EventKind;
@@ -17,9 +17,11 @@ impl From<Exit> for ExitCode {
 
 /// Handles Ctrl-C and SIGTERM from here on. The first stops the run at its next safe point, the second drops everything, connections
 /// included, the third ends the process. Each of the first two is said as a notice. The handler lives as long as the returned guard.
-pub fn handle_signals(cx: &Cx) -> std::io::Result<SignalGuard> {
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut terminations = signal(SignalKind::terminate())?;
+///
+/// # Errors
+/// The system does not let signals be handled.
+pub fn handle_signals(cx: &Cx) -> Result<SignalGuard, Report> {
+    let (mut interrupts, mut terminations) = signals()?;
     let cx = cx.clone();
     let task = tokio::spawn(async move {
         loop {
@@ -48,9 +50,7 @@ pub fn handle_signals(cx: &Cx) -> std::io::Result<SignalGuard> {
 /// # Errors
 /// The system does not let signals be handled.
 pub fn stop_on_signal() -> Result<CancellationToken, Report> {
-    let listen = || Ok::<_, std::io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
-    let (mut interrupts, mut terminations) =
-        listen().map_err(|error| Report::new("internal", Exit::Bug, format!("Signals cannot be handled: {error}.")))?;
+    let (mut interrupts, mut terminations) = signals()?;
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {
@@ -66,6 +66,11 @@ pub fn stop_on_signal() -> Result<CancellationToken, Report> {
         }
     });
     Ok(stop)
+}
+
+fn signals() -> Result<(Signal, Signal), Report> {
+    let listen = || Ok::<_, std::io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
+    listen().map_err(|error| Report::new("internal", Exit::Bug, "Signals cannot be handled.").with_cause(format!("{error}.")))
 }
 
 /// Ends the handling of signals when it is dropped.

@@ -12,6 +12,7 @@ pub mod exit;
 mod log;
 mod prompt;
 pub mod render;
+pub mod report;
 pub mod status;
 pub mod ui;
 pub mod verify;
@@ -88,6 +89,7 @@ async fn run(cli: Cli) -> Result<Exit, Report> {
         Command::Verify(args) => verify::run(args, &cli.talk).await,
         Command::Commands(args) => commands::run(args, &cli.talk).await,
         Command::Status(args) => status::run(&args, &cli.talk),
+        Command::Report(args) => report::run(&args, &cli.talk),
         Command::Ui(args) => ui::run(*args, &cli.talk).await,
         Command::Demo(command) => demo::run(&command, cli.talk.quiet).await,
     }

@@ -26,28 +26,34 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// # Errors
 /// There is no such migration, or its journal cannot be read.
 pub fn run(args: &StatusArgs, talk: &Talk) -> Result<Exit, Report> {
-    let dir = find(args)?;
+    let dir = find(args.state_dir.as_deref(), args.migration.as_deref())?;
     if args.follow { follow(&dir, Screen::new(talk)) } else { show(&dir, talk.output) }?;
     Ok(Exit::Done)
 }
 
 /// The directory of the migration that is asked for.
-fn find(args: &StatusArgs) -> Result<PathBuf, Report> {
-    let root = state::root(args.state_dir.as_deref())?;
+///
+/// # Errors
+/// There is none.
+pub(super) fn find(state_dir: Option<&Path>, migration: Option<&str>) -> Result<PathBuf, Report> {
+    let root = state::root(state_dir)?;
     let migrations = state::migrations(&root);
-    let found = match &args.migration {
-        Some(name) => migrations.into_iter().find(|dir| dir.file_name().is_some_and(|dir| dir == name.as_str())),
+    let found = match migration {
+        Some(name) => migrations.into_iter().find(|dir| dir.file_name().is_some_and(|dir| dir == name)),
         None => migrations.into_iter().next(),
     };
     found.ok_or_else(|| {
-        let which = args.migration.as_ref().map_or_else(String::new, |name| format!(" named {name}"));
+        let which = migration.map_or_else(String::new, |name| format!(" named {name}"));
         Report::new("state-none", Exit::State, format!("There is no migration{which} in {}.", root.display()))
             .with_fix("Begin one with `neon-migrate copy`, or name the place of its state with `--state-dir DIR`.")
     })
 }
 
 /// The migration as it is now.
-fn load(dir: &Path) -> Result<(View, Owner), Report> {
+///
+/// # Errors
+/// Its journal cannot be read.
+pub(super) fn load(dir: &Path) -> Result<(View, Owner), Report> {
     // The owner is looked at first: a run that ends in between has then written its end.
     let owner = lock::owner(dir);
     let mut view = View::default();

@@ -9,6 +9,7 @@ pub mod journal;
 pub mod lock;
 pub mod phase;
 pub mod progress;
+pub mod recording;
 pub mod report;
 pub mod retry;
 pub mod state;

@@ -15,6 +15,7 @@ pub mod preflight;
 pub mod provider;
 pub mod provision;
 pub mod replace;
+pub mod run;
 pub mod schema;
 pub mod scope;
 pub mod sequences;

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::guard::Guard;
 use super::live::Live;
-use super::{check, copy, create, finish, replicate};
+use super::{check, commands, copy, create, finish, replicate};
 use crate::migration::ends::{Source, Target};
 
 /// What was asked for on the command line.
@@ -60,6 +60,8 @@ pub struct Inner {
     pub create: create::State,
     /// Step 3.
     pub copy: copy::State,
+    /// The lines for those who do it by hand, of steps 3 and 4.
+    pub commands: commands::State,
     /// Step 4.
     pub replicate: replicate::State,
     /// Step 5.
@@ -89,6 +91,7 @@ impl App {
             check: check::State::default(),
             create: create::State::default(),
             copy: copy::State::default(),
+            commands: commands::State::default(),
             replicate: replicate::State::default(),
             finish: finish::State::default(),
             ends: Mutex::new(ends),

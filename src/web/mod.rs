@@ -11,6 +11,7 @@
 pub mod app;
 mod assets;
 pub mod check;
+pub mod commands;
 pub mod copy;
 pub mod create;
 pub mod finish;

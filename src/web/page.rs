@@ -218,17 +218,19 @@ pub async fn show(
     Path(step): Path<Step>,
     Query(wanted): Query<Wanted>,
 ) -> Response {
+    // Asked first: what ends while the page is drawn is loaded once more, and not shown as running for ever.
+    let running = Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
     let parts = match parts(&app, &visitor, step, &wanted) {
         Ok(parts) => parts,
         Err(report) => return failed(&report),
     };
-    let running = Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
     let refresh = running.then_some(REFRESH.as_secs());
     let layout = Layout { title: step.title(), step: Some(step), visitor: Some(&visitor), parts, refresh, query: encoded(&wanted) };
     html(StatusCode::OK, &layout)
 }
 
-fn encoded(wanted: &Wanted) -> String {
+/// What an address asks for, as its query.
+pub fn encoded(wanted: &Wanted) -> String {
     let escape = |text: &str| -> String {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
@@ -251,13 +253,18 @@ fn html(status: StatusCode, template: &impl Template) -> Response {
     }
 }
 
-/// A page that says what went wrong.
+/// A page that says what went wrong in this program.
 pub fn failed(report: &Report) -> Response {
     let body = report_html(report).unwrap_or_default();
     let part = Part { id: "failed", html: body };
     let layout =
         Layout { title: "Something went wrong", step: None, visitor: None, parts: vec![part], refresh: None, query: String::new() };
     html(StatusCode::INTERNAL_SERVER_ERROR, &layout)
+}
+
+/// A page of its own, beside the steps.
+pub fn alone(title: &str, visitor: &Visitor, parts: Vec<Part>) -> Response {
+    html(StatusCode::OK, &Layout { title, step: None, visitor: Some(visitor), parts, refresh: None, query: String::new() })
 }
 
 #[derive(Template)]
@@ -362,6 +369,5 @@ pub async fn share(State(app): State<App>, Extension(visitor): Extension<Visitor
         Err(report) => return failed(&report),
     };
     let title = if watching { "A link to watch" } else { "A link for another browser" };
-    let layout = Layout { title, step: None, visitor: Some(&visitor), parts: vec![shared], refresh: None, query: String::new() };
-    html(StatusCode::OK, &layout)
+    alone(title, &visitor, vec![shared])
 }

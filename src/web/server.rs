@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::app::{App, Options};
 use super::guard::{self, Guard, Place, Role};
-use super::{assets, check, copy, create, finish, live, page, replicate, sse, tls};
+use super::{assets, check, commands, copy, create, finish, live, page, replicate, sse, tls};
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;
 
@@ -138,6 +138,7 @@ fn router(app: App) -> Router {
         .merge(check::routes())
         .merge(create::routes())
         .merge(copy::routes())
+        .merge(commands::routes())
         .merge(replicate::routes())
         .merge(finish::routes())
         .layer(middleware::from_fn_with_state(app.clone(), guard::watch))

@@ -17,7 +17,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms within rooms that may use less than the room around them.
-const NARROWER: &[(&str, &[&str])] = &[("cli/render", &["engine", "show", "cli"]), ("cli/status.rs", &["engine", "show", "cli"])];
+const NARROWER: &[(&str, &[&str])] = &[
+    ("cli/render", &["engine", "show", "cli"]),
+    ("cli/status.rs", &["engine", "show", "cli"]),
+    ("cli/report.rs", &["engine", "show", "cli"]),
+];
 
 /// What leads outside, and the only places that may have it.
 const DOORS: &[(&str, &[&str])] = &[

@@ -34,6 +34,8 @@ pub struct State {
     /// How operations end.
     pub ends_as: &'static str,
     pub projects: Vec<Value>,
+    /// Host and port of a server without TLS that stands for all its computes; nothing answers at their own names.
+    pub compute: Option<String>,
     /// Every request: method, path with query, body.
     pub log: Vec<(String, String, Value)>,
     faults: Vec<(&'static str, &'static str, Fault)>,
@@ -136,6 +138,7 @@ impl Default for State {
             polls: 2,
             ends_as: "finished",
             projects: Vec::new(),
+            compute: None,
             log: Vec::new(),
             faults: Vec::new(),
             late: None,
@@ -260,7 +263,7 @@ impl State {
             ("POST", ["projects"]) => {
                 let project = self.new_project(&request.body["project"]);
                 let operations = self.operations(project["id"].as_str().unwrap(), false);
-                let uris = json!([{ "connection_uri": uri(&project), "connection_parameters": {} }]);
+                let uris = json!([{ "connection_uri": self.uri(&project), "connection_parameters": {} }]);
                 self.projects.push(project.clone());
                 answer(201, &json!({ "project": project, "connection_uris": uris, "operations": operations, "new_field": [1] }))
             }
@@ -270,7 +273,7 @@ impl State {
             }
             ("GET", ["projects", id, "operations", operation]) => self.operation(id, operation),
             ("GET", ["projects", id, "connection_uri"]) => match self.projects.iter().find(|project| project["id"] == **id) {
-                Some(project) => answer(200, &json!({ "uri": uri(project) })),
+                Some(project) => answer(200, &json!({ "uri": self.uri(project) })),
                 None => refusal(404, "", "project not found"),
             },
             _ => refusal(404, "", "this path is unknown"),
@@ -328,23 +331,22 @@ impl State {
         }
         answer(200, &json!({ "operation": operation }))
     }
+
+    fn uri(&self, project: &Value) -> String {
+        let (role, database) = (escaped(&project["branch"]["role_name"]), escaped(&project["branch"]["database_name"]));
+        if let Some(compute) = &self.compute {
+            return format!("postgresql://{role}:{PASSWORD}@{compute}/{database}?sslmode=disable");
+        }
+        let region = project["region_id"].as_str().unwrap().trim_start_matches("aws-");
+        format!(
+            "postgresql://{role}:{PASSWORD}@ep-{}.{region}.aws.neon.tech/{database}?sslmode=require&channel_binding=require",
+            project["id"].as_str().unwrap()
+        )
+    }
 }
 
-fn uri(project: &Value) -> String {
-    let escaped = |value: &Value| -> String {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        value
-            .as_str()
-            .unwrap()
-            .bytes()
-            .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-            .collect()
-    };
-    let region = project["region_id"].as_str().unwrap().trim_start_matches("aws-");
-    format!(
-        "postgresql://{}:{PASSWORD}@ep-{}.{region}.aws.neon.tech/{}?sslmode=require&channel_binding=require",
-        escaped(&project["branch"]["role_name"]),
-        project["id"].as_str().unwrap(),
-        escaped(&project["branch"]["database_name"])
-    )
+fn escaped(value: &Value) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let bytes = value.as_str().unwrap().bytes();
+    bytes.map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

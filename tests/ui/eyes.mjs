@@ -2,7 +2,7 @@
 
 import http from 'node:http';
 
-import { axe, check, fits, inBrowser } from './lib.mjs';
+import { axe, check, fits, frames, inBrowser, launch } from './lib.mjs';
 
 const SECRET = 'plantedSecret4417';
 const page = (body, head = '') => `<!doctype html><html lang="en"><head><title>t</title>${head}</head><body><main><h1>Page</h1>${body}</main></body></html>`;
@@ -20,6 +20,8 @@ const PAGES = {
     '/contrast': page('<p class="pale">Hardly to be read.</p>', '<style>.pale { color: #bbb; background: #fff }</style>'),
     '/dark': page('<p class="pale">Hardly to be read by night.</p>', '<style>@media (prefers-color-scheme: dark) { .pale { color: #333; background: #111 } }</style>'),
     '/wide': page('<pre>' + 'wide '.repeat(200) + '</pre>'),
+    '/smooth': page('<script src="/quiet.js"></script>'),
+    '/busy': page('<script>addEventListener("click", () => { const end = performance.now() + 200; while (performance.now() < end); document.body.append("x"); })</script>'),
     '/secret': page(`<p data-x="${SECRET}">x</p>`),
     '/secret-in-event': page('<script>new EventSource("/events").onmessage = () => document.title = "done"</script>'),
     '/secret-in-header': page('<p>x</p>'),
@@ -50,10 +52,12 @@ const server = http.createServer(answer);
 await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
 const origin = `http://127.0.0.1:${server.address().port}`;
 
+const browser = await launch();
+
 /** What a visit of one page is told to be wrong with; nothing if it is good. */
 async function visit(path, more = () => {}) {
     try {
-        await inBrowser(origin, [SECRET], async ({ visitor, watch }) => {
+        await inBrowser(browser, origin, [SECRET], async ({ visitor, watch }) => {
             const one = await visitor();
             await one.page.goto(origin + path, { waitUntil: 'load' });
             await more(one, watch);
@@ -65,6 +69,12 @@ async function visit(path, more = () => {}) {
 }
 
 const done = ({ page }) => page.waitForFunction(() => document.title === 'done');
+const smooth = async ({ page }) => {
+    const longest = await frames(page);
+    await page.click('h1');
+    const ms = await longest();
+    if (ms > 100) throw new Error(`a frame took ${Math.round(ms)} ms`);
+};
 const judge = ({ page }) => axe(page, 'here');
 
 const CASES = [
@@ -83,6 +93,8 @@ const CASES = [
     ['/secret-in-header', /was sent in headers of GET/],
     ['/secret-in-event', /was sent in .*event message 1/, done],
     ['/secret-in-download', /was sent in .*download/, ({ page }) => Promise.all([page.waitForEvent('download'), page.click('a')])],
+    ['/busy', /a frame took 2\d\d ms/, smooth],
+    ['/smooth', /^$/, smooth],
     ['/good', /^$/, one => one.look('good')],
     ['/console-error', /^$/, (_, watch) => watch.expectProblem(/alas/)],
 ];
@@ -96,6 +108,7 @@ try {
     console.error(error.stack);
     process.exitCode = 1;
 } finally {
+    await browser.close();
     server.closeAllConnections();
     server.close();
 }

@@ -28,19 +28,34 @@ export function given(name) {
     return value;
 }
 
+/** Has the test do something outside the browser, and waits until it is done; gives what the test answers. */
+export async function cue(name) {
+    const answer = await fetch(`${given('UI_CUES')}/${name}`);
+    return answer.text();
+}
+
 /** Tells a story in a browser of its own; ends the process with 1 if it goes wrong. */
-export async function story(tell, { at = url, secrets = JSON.parse(process.env.UI_SECRETS ?? '[]') } = {}) {
+export async function story(tell, { at = url, secrets = JSON.parse(process.env.UI_SECRETS ?? '[]'), flags = [] } = {}) {
     try {
-        await inBrowser(at, secrets, tell);
+        const browser = await launch(flags);
+        try {
+            await inBrowser(browser, at, secrets, tell);
+        } finally {
+            await browser.close();
+        }
     } catch (error) {
         console.error(error.stack ?? error);
         process.exitCode = 1;
     }
 }
 
-/** As `story`, for those who want the error. */
-export async function inBrowser(at, secrets, tell) {
-    const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+/** A browser; whoever launches it closes it. */
+export function launch(flags = []) {
+    return chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', ...flags] });
+}
+
+/** As `story`, in a browser that is there, for those who want the error. */
+export async function inBrowser(browser, at, secrets, tell) {
     const watch = new Watch(new URL(at).origin, secrets);
     const visitors = [];
     const visitor = async (options = {}) => {
@@ -48,15 +63,16 @@ export async function inBrowser(at, secrets, tell) {
         return visitors.at(-1);
     };
     try {
-        await tell({ visitor, url: at, watch });
+        await tell({ visitor, watch });
+        await watch.heard();
         for (const one of visitors) await one.leave();
-        await watch.judge();
+        watch.judge();
     } catch (error) {
         for (const [place, one] of visitors.entries()) await one.picture(`failed-${place + 1}`).catch(() => {});
         const meanwhile = watch.problems.map(problem => `\n  ${problem}`).join('');
         throw new Error(`${error.stack}\nProblems meanwhile:${meanwhile || ' none'}`);
     } finally {
-        await browser.close();
+        for (const one of visitors) await one.context.close();
     }
 }
 
@@ -104,12 +120,21 @@ class Watch {
     /** Takes back the problems that match, and fails if there is none within the time for one wait. */
     async expectProblem(pattern) {
         await until(`a problem ${pattern}`, () => this.problems.some(problem => pattern.test(problem)));
+        this.excuse(pattern);
+    }
+
+    /** Takes back the problems that match, if there are any: of what may happen or not. */
+    excuse(pattern) {
         this.problems = this.problems.filter(problem => !pattern.test(problem));
     }
 
+    /** Waits until all that came in was read. */
+    async heard() {
+        while (this.#reading.size > 0) await Promise.all(this.#reading);
+    }
+
     /** Fails if anything was wrong. */
-    async judge() {
-        await Promise.all(this.#reading);
+    judge() {
         for (const secret of this.#secrets) {
             const places = this.received.filter(part => part.text.includes(secret)).map(part => part.from);
             if (places.length > 0) this.problems.push(`the planted ${secret} was sent in ${[...new Set(places)].join(', ')}`);
@@ -126,14 +151,13 @@ class Watch {
 
     #failed(request) {
         const why = request.failure()?.errorText ?? '';
-        // A page that is left ends its stream; what becomes a download, or is answered with nothing, ends a navigation.
-        const isLeaving = why === 'net::ERR_ABORTED' && (request.resourceType() === 'eventsource' || request.isNavigationRequest());
-        if (!isLeaving) this.problems.push(`failed request: ${request.method()} ${request.url()} ${why}`);
+        // A page that is left ends what it was loading; what becomes a download, or is answered with nothing, ends a navigation.
+        if (why !== 'net::ERR_ABORTED') this.problems.push(`failed request: ${request.method()} ${request.url()} ${why}`);
     }
 
     #reads(reading) {
         this.#reading.add(reading);
-        reading.finally(() => this.#reading.delete(reading));
+        reading.finally(() => this.#reading.delete(reading)).catch(() => {});
     }
 
     async #keep(response) {
@@ -145,12 +169,14 @@ class Watch {
         const hasNone = response.status() === 204 || response.status() === 304 || (response.status() >= 300 && response.status() < 400);
         if (isElsewhere || hasNone) return;
         // A page that is left while it loads takes its body with it.
-        const body = await response.body().catch(() => Buffer.from(''));
+        const body = await inTime(response.body()).catch(() => null);
+        if (body === 'late') return void this.problems.push(`the body of ${from} was not received`);
+        if (body === null) return;
         this.received.push({ from, text: body.toString('latin1') });
     }
 
     async #keepDownload(download) {
-        const place = await download.path().catch(() => null);
+        const place = await download.path().catch(error => this.problems.push(`a download was not received: ${error}`) && null);
         if (place) this.received.push({ from: `download ${download.url()}`, text: await readFile(place, 'latin1') });
     }
 }
@@ -169,6 +195,13 @@ class Visitor {
         visitor.page = await visitor.#context.newPage();
         await watch.overPage(visitor.#context, visitor.page);
         return visitor;
+    }
+
+    /** Opens the link that lets in, and then a path. */
+    async enter(link, at = '/') {
+        await this.page.goto(link);
+        await this.page.waitForURL(address => address.pathname !== '/open');
+        await this.page.goto(new URL(at, link).href);
     }
 
     /** Another page with the same cookies. */
@@ -201,7 +234,7 @@ class Visitor {
         });
     }
 
-    /** Pictures only. */
+    /** Pictures only; where scripts are off, axe cannot work. */
     async picture(name) {
         if (process.env.NEON_MIGRATE_SHOTS) await this.#each((width, scheme) => this.#shoot(`${name}-${width}-${scheme}`));
     }
@@ -223,6 +256,7 @@ class Visitor {
         const folder = process.env.NEON_MIGRATE_SHOTS;
         if (!folder) return;
         await mkdir(folder, { recursive: true });
+        await this.page.evaluate(() => window.scrollTo(0, 0));
         const picture = await this.page.screenshot({ fullPage: true, animations: 'disabled' });
         await writeFile(path.join(folder, `${name}.png`), picture);
     }
@@ -250,6 +284,21 @@ export async function axe(page, where) {
     if (lines.length > 0) throw new Error(`${where}: axe finds${lines.join('')}`);
 }
 
+/** Begins to measure how smooth a page is; gives a function that tells its longest frame since then, in milliseconds (0: none above 50). */
+export async function frames(page) {
+    await page.evaluate(() => {
+        window.longestFrame = 0;
+        const observer = new PerformanceObserver(list => {
+            window.longestFrame = Math.max(window.longestFrame, ...list.getEntries().map(frame => frame.duration));
+        });
+        observer.observe({ type: 'long-animation-frame' });
+    });
+    // What was observed is told after a frame.
+    return () => page.evaluate(() => new Promise(resolve => {
+        requestAnimationFrame(() => setTimeout(() => resolve(window.longestFrame), 50));
+    }));
+}
+
 /** Asks until it is so. */
 export async function until(what, ask, limit = LIMIT) {
     const started = Date.now();
@@ -259,6 +308,13 @@ export async function until(what, ask, limit = LIMIT) {
         if (Date.now() - started > limit) throw new Error(`waited ${limit} ms in vain: ${what}`);
         await new Promise(resolve => setTimeout(resolve, 20));
     }
+}
+
+/** What is promised; `late` if that takes too long. */
+function inTime(promised, limit = 5_000) {
+    let timer;
+    const late = new Promise(resolve => { timer = setTimeout(resolve, limit, 'late'); });
+    return Promise.race([promised, late]).finally(() => clearTimeout(timer));
 }
 
 /** Fails unless it is so. */

@@ -111,6 +111,8 @@
   // An answer may bring parts of its own, such as an error at a field, or something secret that no stream carries.
   function show(form, answer) {
     for (const { id, html } of answer.parts ?? []) place(id, html);
+    // What is shown for a while only.
+    if (answer.then) setTimeout(() => answer.then.forEach(({ id, html }) => place(id, html)), answer.after_s * 1000);
     if (answer.said) say(answer.said);
     if (answer.go) location.assign(answer.go);
   }

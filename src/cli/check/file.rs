@@ -1,67 +1,27 @@
 //! Files that a check reads and writes.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::engine::checkup::Checkup;
 use crate::engine::report::{Exit, Report};
 use crate::migration::preflight::metadata::Metadata;
 use crate::show::checkup_file;
+use crate::show::form::{self, Form};
 
 /// How large a file of answers may be, in bytes: that of 100,000 tables has about 100 MB.
 const METADATA_MAX: u64 = 1 << 30;
-
-/// The forms in which a report is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Html,
-    Markdown,
-    Json,
-}
-
-fn form(path: &Path) -> Option<Form> {
-    match path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase).as_deref() {
-        Some("html" | "htm") => Some(Form::Html),
-        Some("md" | "markdown") => Some(Form::Markdown),
-        Some("json") => Some(Form::Json),
-        _ => None,
-    }
-}
-
-/// Says before anything is looked at that a report could not be written.
-///
-/// # Errors
-/// A name whose ending stands for no form, or a directory that is not there.
-pub(super) fn writable(paths: &[PathBuf]) -> Result<(), Report> {
-    for path in paths {
-        if form(path).is_none() {
-            let why = format!("The report {} has a name that tells no form.", path.display());
-            return Err(Report::new("report-form", Exit::Usage, why).with_fix("Let it end in .html, .md or .json."));
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if parent.is_some_and(|parent| !parent.is_dir()) {
-            let why = format!("The report {} cannot be written: its directory is not there.", path.display());
-            return Err(Report::new("report-file", Exit::Usage, why).with_fix("Make the directory first, or choose another name."));
-        }
-    }
-    Ok(())
-}
 
 /// Writes a report.
 ///
 /// # Errors
 /// The file cannot be written.
 pub(super) fn write(checkup: &Checkup, path: &Path) -> Result<(), Report> {
-    let text = match form(path) {
+    let text = match Form::of(path) {
         Some(Form::Markdown) => checkup_file::markdown(checkup),
         Some(Form::Json) => checkup_file::json(checkup) + "\n",
         Some(Form::Html) | None => checkup_file::html(checkup)?,
     };
-    std::fs::write(path, text).map_err(|error| {
-        Report::new("report-file", Exit::Usage, format!("The report {} could not be written.", path.display()))
-            .with_cause(format!("{error}."))
-            .with_fix("Choose a place where you may write, and run the command again.")
-    })
+    form::write(path, &text)
 }
 
 /// Reads a file of answers.
@@ -97,13 +57,6 @@ fn decoded(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ending_tells_the_form() {
-        assert_eq!(form(Path::new("a/b.HTML")), Some(Form::Html));
-        assert_eq!(form(Path::new("b.md")), Some(Form::Markdown));
-        assert_eq!(form(Path::new("report")), None);
-    }
 
     #[test]
     fn what_powershell_redirects_is_read() {

@@ -7,15 +7,17 @@ use std::path::Path;
 
 pub use self::args::CheckArgs;
 use super::args::{ConnectionString, Output, Talk};
-use super::copy::{not_begun, parse};
-use super::ends::created_target;
+use super::ends::{created_target, parse};
 use super::render;
 use crate::engine::checkup::Checkup;
 use crate::engine::report::{Exit, Report};
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
-use crate::migration::preflight::{self, Address, Against, End, Labels, Options, Place, Wish};
+use crate::migration::preflight::session::{Session, With};
+use crate::migration::preflight::{self, Address, Against, Labels, Options, Place, Subject, Wish};
+use crate::migration::run::not_begun;
 use crate::pg::tools::Search;
+use crate::show::form;
 
 /// How many jobs are reckoned with unless somebody says so.
 const JOBS: u32 = 4;
@@ -32,7 +34,7 @@ pub async fn run(args: CheckArgs, talk: &Talk) -> Result<Exit, Report> {
         anstream::print!("{}", preflight::metadata_script());
         return Ok(Exit::Done);
     }
-    file::writable(&args.report)?;
+    form::writable(&args.report)?;
     let mut checkup = match &args.from_file {
         Some(file) => of_file(&args, file).await?,
         None => of_source(&args, talk).await?,
@@ -75,7 +77,7 @@ fn explain(code: &str) -> Result<Exit, Report> {
     Ok(Exit::Done)
 }
 
-fn options(args: &CheckArgs, source: Option<Address>, target: Option<Address>) -> Options {
+fn options(args: &CheckArgs, source: Option<Address>) -> Options {
     let wish = match (args.live, args.once) {
         (true, _) => Wish::Live,
         (_, true) => Wish::Once,
@@ -87,7 +89,6 @@ fn options(args: &CheckArgs, source: Option<Address>, target: Option<Address>) -
         jobs_wanted: args.jobs.unwrap_or(JOBS),
         tools: Search::new(args.machine.pg_bin_dir.clone()),
         source_address: source,
-        target_address: target,
         with_platform: args.with_platform,
         ..Options::check()
     }
@@ -108,30 +109,15 @@ async fn of_source(args: &CheckArgs, talk: &Talk) -> Result<Checkup, Report> {
         None => None,
     };
     let looking = render::Looking::start(talk);
-    let address = |info| Address::of(info);
-    let options = options(args, address(source.info()), target.as_ref().and_then(|target| address(target.info())));
-    let labels = Labels { source: source.info().label(), target: target.as_ref().map(|target| target.info().label()) };
-    // One after the other: a wrong password is tried once, and no account gets locked for it.
-    let source_first = source.sql().await.map_err(not_begun)?;
-    let source_second = source.sql().await.map_err(not_begun)?;
-    let source_hint = source.info().is_pooled_hint();
-    let place = Place::Live(End { client: &source_first, second: Some(&source_second), pooled: source_hint.as_ref() });
-    let checkup = match &target {
-        Some(target) => {
-            let first = target.sql().await.map_err(not_begun)?;
-            let second = target.sql().await.map_err(not_begun)?;
-            let hint = target.info().is_pooled_hint();
-            let end = End { client: &first, second: Some(&second), pooled: hint.as_ref() };
-            preflight::checkup(place, Against::Target(end), &labels, &options).await
-        }
-        None => preflight::checkup(place, without_target(args), &labels, &options).await,
+    let with = match &target {
+        Some(target) => With::Target(target),
+        None if args.neon => With::Neon,
+        None => With::Nothing,
     };
+    let session = Session::open(&source, with, options(args, None)).await.map_err(not_begun)?;
+    let checkup = session.check(&preflight::quietly).await;
     drop(looking);
     checkup.map_err(|failure| failure.report())
-}
-
-fn without_target(args: &CheckArgs) -> Against<'static> {
-    if args.neon { Against::Neon } else { Against::Nothing }
 }
 
 async fn of_file(args: &CheckArgs, path: &Path) -> Result<Checkup, Report> {
@@ -141,10 +127,11 @@ async fn of_file(args: &CheckArgs, path: &Path) -> Result<Checkup, Report> {
         Some(source) => Some(parse(source, Side::Source)?),
         None => None,
     };
-    let options = options(args, info.as_ref().and_then(Address::of), None);
+    let options = options(args, info.as_ref().and_then(Address::of));
     let labels = Labels { source: path.display().to_string(), target: None };
-    let checkup = preflight::checkup(Place::File(&metadata), without_target(args), &labels, &options).await;
-    checkup.map_err(|_| not_whole(path))
+    let against = if args.neon { Against::Neon } else { Against::Nothing };
+    let subject = Subject { source: Place::File(&metadata), against, labels: &labels, options: &options };
+    preflight::checkup(subject, &preflight::quietly).await.map_err(|_| not_whole(path))
 }
 
 /// What every report needs is not in the file.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use self::args::{CreateProjectArgs, KEY_VARIABLE};
 use self::show::Show;
 use super::args::{ConnectionString, Output, Talk};
-use super::copy::parse;
+use super::ends::parse;
 use super::{exit, prompt, render};
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::cli::render::text::{Line, Paint, labelled};
-use crate::cli::render::{json, print_err, print_json, print_out, term_width};
+use crate::cli::render::{print_err, print_json, print_out, term_width};
 use crate::engine::event::{Event, EventKind};
+use crate::engine::recording;
 use crate::engine::report::Exit;
 use crate::migration::provision::plan::{HISTORY_DEFAULT, Plan};
 use crate::migration::provision::{Provisioned, Told};
@@ -84,7 +85,7 @@ impl Show {
     pub(super) fn end(self) {
         if self.json {
             let kind = EventKind::RunFinished { exit: Exit::Done, report: None };
-            print_json(json::event_line(&Event { index: 0, at: Timestamp::now(), kind }));
+            print_json(recording::event_line(&Event { index: 0, at: Timestamp::now(), kind }));
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The end of a run: what was copied, what was compared and found equal, and what is not on the target.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::engine::event::{TableVerdict, Verdict};
 use crate::engine::phase::Phase;
-use crate::engine::report::Exit;
-use crate::engine::view::{View, milliseconds};
+use crate::engine::view::View;
+use crate::show::conclusion::{Tone, conclusion, difference, is_dry_run, methods, phase_time};
 use crate::show::numbers::{bytes, clean, count, duration, mean_rate, number};
 
 use super::text::{Line, Paint, wrap};
@@ -25,11 +23,14 @@ pub fn certificate(view: &View, width: usize) -> Vec<Line> {
         return Vec::new();
     }
     let mut page = Page { lines: Vec::new(), width };
-    if run.command == "copy" && ended.exit == Exit::Done && view.phase(Phase::Copy).is_none() {
+    if is_dry_run(view) {
         plan(&mut page, view);
         return page.lines;
     }
-    page.lines.push(headline(view, ended.exit));
+    let told = conclusion(view, ended.exit);
+    page.lines.push(
+        Line::default().add(paint(told.tone), told.sentence).text(if told.more.is_empty() { "" } else { " " }).text(told.more),
+    );
     compared(&mut page, view);
     inventory(&mut page, view);
     left_out(&mut page, view);
@@ -91,35 +92,11 @@ fn plan(page: &mut Page, view: &View) {
     left_out(page, view);
 }
 
-/// The answer to the question that the reader has: is everything there, and are the rows equal?
-fn headline(view: &View, exit: Exit) -> Line {
-    let counts = view.verdict_counts();
-    let differences = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len());
-    let rows_equal = counts.total() > 0 && counts.matching == counts.total();
-    let line = Line::default();
-    match exit {
-        Exit::Done if counts.total() == 0 => line.add(Paint::Warn, "Done; the rows were not compared."),
-        Exit::Done if rows_equal && view.left_out.is_empty() => {
-            line.add(Paint::Good, "Done. Everything is there, and all rows are equal.")
-        }
-        Exit::Done if rows_equal => {
-            line.add(Paint::Good, "Done, and all rows are equal.").text(" What was left out is named below.")
-        }
-        Exit::Done => line.add(Paint::Warn, "Done, but not everything could be compared."),
-        Exit::Mismatch if counts.different > 0 => {
-            line.add(Paint::Bad, format!("Rows differ in {}.", count(counts.different, "table", "tables")))
-        }
-        Exit::Mismatch if rows_equal => {
-            let differ = if differences == 1 {
-                "1 object differs".to_owned()
-            } else {
-                format!("{} objects differ", number(differences as u64))
-            };
-            line.add(Paint::Warn, format!("All rows are equal, but {differ}."))
-        }
-        Exit::Mismatch => line.add(Paint::Bad, "The two sides differ."),
-        Exit::Paused | Exit::Interrupted => line.add(Paint::Warn, "Stopped on the way; what is finished is kept."),
-        _ => line.add(Paint::Bad, "Failed."),
+fn paint(tone: Tone) -> Paint {
+    match tone {
+        Tone::Good => Paint::Good,
+        Tone::Attention => Paint::Warn,
+        Tone::Bad => Paint::Bad,
     }
 }
 
@@ -182,35 +159,8 @@ fn compared(page: &mut Page, view: &View) {
     }
 }
 
-fn difference(result: &TableVerdict) -> String {
-    let (source, target) = (number(result.source_rows), number(result.target_rows));
-    if result.source_rows == result.target_rows {
-        format!("{}: {source} rows on both sides, and some differ", result.name)
-    } else {
-        format!("{}: {source} rows on the source, {target} on the target", result.name)
-    }
-}
-
 fn reason<'a>(result: &'a TableVerdict, otherwise: &'a str) -> &'a str {
     result.reason.as_deref().unwrap_or(otherwise)
-}
-
-/// How the equal tables were compared, in words.
-fn methods(view: &View) -> String {
-    let matching = || view.verdicts().filter(|result| result.verdict == Verdict::Match);
-    let mut methods: Vec<&str> = matching().map(|result| result.method.as_str()).collect();
-    methods.sort_unstable();
-    methods.dedup();
-    let words: Vec<String> = methods
-        .iter()
-        .map(|method| match *method {
-            "counts" => "row counts only".to_owned(),
-            "hash" => "record hash".to_owned(),
-            "strict" => "hash of every value's text".to_owned(),
-            other => other.to_owned(),
-        })
-        .collect();
-    if words.is_empty() { String::new() } else { format!(", by {}", words.join(" and ")) }
 }
 
 fn inventory(page: &mut Page, view: &View) {
@@ -237,12 +187,6 @@ fn left_out(page: &mut Page, view: &View) {
     }
     page.row("Left out", Line::default().add(Paint::Warn, count(view.left_out.len() as u64, "object", "objects")));
     page.list(view.left_out.iter().map(|left| (format!("{} {}", left.kind, left.name), left.reason.as_str())));
-}
-
-/// How long a finished phase took.
-pub fn phase_time(view: &View, phase: Phase) -> Option<Duration> {
-    let phase = view.phase(phase)?;
-    Some(Duration::from_millis(milliseconds(phase.started_at, phase.finished_at?)))
 }
 
 fn moment(at: Timestamp) -> String {

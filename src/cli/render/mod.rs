@@ -5,7 +5,6 @@
 
 pub mod certificate;
 pub mod checkup;
-pub mod json;
 pub mod plain;
 pub mod report;
 pub mod term;
@@ -22,6 +21,7 @@ use crate::engine::event::{Event, EventKind};
 use crate::engine::journal::Subscription;
 use crate::engine::phase::Phase;
 use crate::engine::progress::Progress;
+use crate::engine::recording;
 use crate::engine::report::Report;
 use crate::engine::step::Cx;
 use crate::engine::view::View;
@@ -147,7 +147,7 @@ impl Screen {
                 }
             }
             Screen::Plain(plain) => print_err(&plain.event(event, view)),
-            Screen::Json(_) => print_json(json::event_line(event)),
+            Screen::Json(_) => print_json(recording::event_line(event)),
             Screen::Quiet if plain::needs_attention(&event.kind) => print_err(&plain::common(&event.kind, view, term_width())),
             Screen::Quiet => (),
         }
@@ -166,7 +166,7 @@ impl Screen {
                     && progress.at.is_some()
                 {
                     *last = Some(std::time::Instant::now());
-                    print_json(json::progress_line(progress));
+                    print_json(recording::progress_line(progress));
                 }
             }
             Screen::Quiet => (),
@@ -242,7 +242,7 @@ pub fn print_err(lines: &[Line]) {
 /// Prints, as JSON, the end of a run that did not begin: there is no event before it, so it has the index 0.
 pub fn print_end(report: &Report) {
     let kind = EventKind::RunFinished { exit: report.exit, report: Some(report.clone()) };
-    print_json(json::event_line(&Event { index: 0, at: Timestamp::now(), kind }));
+    print_json(recording::event_line(&Event { index: 0, at: Timestamp::now(), kind }));
 }
 
 pub(super) fn print_json(line: Result<String, serde_json::Error>) {
@@ -274,4 +274,4 @@ fn is_live() -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ use crate::engine::event::{Event, EventKind, Outcome, TableState, TableVerdict, 
 use crate::engine::finding::Severity;
 use crate::engine::phase::Phase;
 use crate::engine::view::{TableView, View, milliseconds};
+use crate::show::conclusion::phase_time;
 use crate::show::numbers::{bytes, clean, count, duration, eta, number, percent, rate};
 use crate::show::phases;
 
@@ -107,7 +108,7 @@ fn verified(result: &TableVerdict) -> Line {
 }
 
 fn finished(phase: Phase, view: &View) -> Line {
-    let took = super::certificate::phase_time(view, phase)
+    let took = phase_time(view, phase)
         .filter(|_| phase != Phase::Preflight)
         .map_or_else(String::new, |time| format!(" in {}", duration(time)));
     let result = phases::result(phase, view);

@@ -10,10 +10,10 @@ use crate::engine::finding::Severity;
 use crate::engine::phase::Phase;
 use crate::engine::progress::{BuildProgress, TableProgress};
 use crate::engine::view::{State, View};
+use crate::show::conclusion::phase_time;
 use crate::show::numbers::{bytes, clean, count, duration, eta, number, percent, rate};
 use crate::show::phases;
 
-use super::certificate::phase_time;
 use super::plain;
 use super::text::{Line, Paint, bar};
 

@@ -104,7 +104,7 @@ impl Story {
             .then(EventKind::BuildStarted { id: 9, kind: "INDEX".into(), name: "public.orders_pkey".into() })
     }
 
-    fn ended_with(self, verdicts: [Verdict; 2]) -> Story {
+    pub(crate) fn ended_with(self, verdicts: [Verdict; 2]) -> Story {
         let exit = if verdicts.contains(&Verdict::Mismatch) { Exit::Mismatch } else { Exit::Done };
         self.then(table(1, TableState::Copied, 1_234_567, 600 << 20))
             .then(table(2, TableState::Copied, 765_433, 424 << 20))
@@ -225,8 +225,8 @@ fn plain_lines() {
 #[test]
 fn json_lines() {
     let story = Story::copying().ended_with([Verdict::Mismatch, Verdict::NotEvaluated]);
-    let mut lines: Vec<String> = story.events().iter().map(|event| json::event_line(event).unwrap()).collect();
-    lines.push(json::progress_line(&progress()).unwrap());
+    let mut lines: Vec<String> = story.events().iter().map(|event| recording::event_line(event).unwrap()).collect();
+    lines.push(recording::progress_line(&progress()).unwrap());
     assert_snapshot!(lines.join("\n"));
 }
 
@@ -356,8 +356,8 @@ fn the_json_guide_has_every_event_and_field() {
     ];
     let story = more.into_iter().fold(story, Story::then);
     let mut found = Vec::new();
-    let mut lines: Vec<String> = story.events().iter().map(|event| json::event_line(event).unwrap()).collect();
-    lines.push(json::progress_line(&progress()).unwrap());
+    let mut lines: Vec<String> = story.events().iter().map(|event| recording::event_line(event).unwrap()).collect();
+    lines.push(recording::progress_line(&progress()).unwrap());
     for line in lines {
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         found.push(line["event"].as_str().unwrap().to_owned());

@@ -35,8 +35,8 @@ fn a_migration_that_was_stopped() {
     assert_snapshot!(draw(&story, Owner::Nobody));
 }
 
-fn args(dir: &Path, migration: Option<&str>) -> StatusArgs {
-    StatusArgs { migration: migration.map(str::to_owned), state_dir: Some(dir.to_owned()), follow: false }
+fn args(dir: &Path) -> StatusArgs {
+    StatusArgs { migration: None, state_dir: Some(dir.to_owned()), follow: false }
 }
 
 fn json_lines() -> Talk {
@@ -52,7 +52,7 @@ async fn another_process_sees_what_the_owner_does_and_that_it_lives() {
     cx.emit(EventKind::PhaseStarted { phase: Phase::Copy }).await.unwrap();
     cx.board().table(7).add(3, 30);
     cx.progress().wait_for(|progress| progress.rows == 3).await.unwrap();
-    let found = find(&args(root.path(), None)).unwrap();
+    let found = find(Some(root.path()), None).unwrap();
     assert_eq!(found, dir);
     let (view, owner) = load(&found).unwrap();
     assert_eq!(owner, Owner::Process(Some(std::process::id())));
@@ -70,7 +70,7 @@ async fn another_process_sees_what_the_owner_does_and_that_it_lives() {
 #[test]
 fn a_migration_that_is_not_there_is_said() {
     let root = tempfile::tempdir().unwrap();
-    let report = find(&args(root.path(), Some("shop"))).unwrap_err();
+    let report = find(Some(root.path()), Some("shop")).unwrap_err();
     assert_eq!((report.code.as_str(), report.exit), ("state-none", Exit::State));
-    assert_eq!(run(&args(root.path(), None), &json_lines()).unwrap_err().exit, Exit::State);
+    assert_eq!(run(&args(root.path()), &json_lines()).unwrap_err().exit, Exit::State);
 }

@@ -10,8 +10,8 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::args::{ConnectionString, Machine, SOURCE_VARIABLE, TARGET_VARIABLE, Talk};
-use super::copy::parse;
 use super::create_project::args::KEY_VARIABLE;
+use super::ends::parse;
 use super::exit;
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;

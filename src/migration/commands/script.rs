@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::connection::End;
 use super::quote::Shell;
-use super::{Action, Plan, Tool};
+use super::{Action, Plan, Tool, Way};
 use crate::migration::error::Side;
 
 /// A file for the folder of scripts.
@@ -184,6 +184,23 @@ impl Style<'_> {
         }
         scripts.push(Script { name: "README.md".to_owned(), text: self.readme(plan), runnable: false });
         scripts
+    }
+
+    /// All lines of a way to copy as one file that can be run. Logical replication is none: between its steps somebody has to look.
+    pub fn whole(&self, plan: &Plan, way: Way, name: &str) -> Script {
+        let begin = match self.shell {
+            Shell::Bash => "#!/usr/bin/env bash\nset -euo pipefail",
+            Shell::PowerShell => "$ErrorActionPreference = 'Stop'",
+        };
+        let mut text = format!("{}{begin}\n\n{}\n", self.head(), self.connections(plan).join("\n"));
+        for step in plan.steps.iter().filter(|step| step.way == way || step.way == Way::Before) {
+            let lines = match self.shell {
+                Shell::Bash => self.lines(plan, &step.actions).join("\n"),
+                Shell::PowerShell => actions_checked(self, plan, &step.actions),
+            };
+            text += &format!("\n{}{lines}\n", comment(&step.title));
+        }
+        Script { name: name.to_owned(), text, runnable: true }
     }
 
     /// What a script begins with: PowerShell 5.1 takes a file for UTF-8 only if it has a byte order mark.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::answer::{Answers, Rows, undecodable};
 use super::facts::{Known, ServerFacts};
 use super::{End, Options, Wish};
-use crate::engine::checkup::{Outcome, Status};
+use crate::engine::checkup::{Headline, Outcome, Status};
 use crate::engine::finding::{Finding, Severity};
 pub use crate::migration::error::Side;
 use crate::migration::provider::{self, Provider};
@@ -176,6 +176,20 @@ impl Check {
     }
 }
 
+/// What is told while a look goes on.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// It has begun, and consists of so many checks.
+    Begun(usize),
+    /// The five that come first.
+    Headlines(Vec<Headline>),
+    /// A check has ended. They come in the order in which they end.
+    Outcome(Outcome),
+}
+
+/// Who is told. It is called from the work itself, so it must not wait.
+pub type Tell<'a> = &'a (dyn Fn(News) + Sync);
+
 /// The ends, as checks reach them.
 #[derive(Clone, Copy)]
 pub(super) struct Ends<'a> {
@@ -222,17 +236,23 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// Runs checks on both sessions of each end side by side, and gives their outcomes in the order of the checks. A check that could
-/// not see gives a finding that says so; a lost connection is an error, with the end that it belongs to.
+/// Runs checks on both sessions of each end side by side, tells each outcome when it is there, and gives all in the order of the checks.
+/// A check that could not see gives a finding that says so; a lost connection is an error, with the end that it belongs to.
 ///
 /// Probes have the sessions for themselves, so they come first, one after the other.
-pub(super) async fn run(checks: &[Check], ends: Ends<'_>, cx: &Context<'_>) -> Result<Vec<Outcome>, (Side, PgError)> {
+pub(super) async fn run(
+    checks: &[Check],
+    ends: Ends<'_>,
+    cx: &Context<'_>,
+    tell: Tell<'_>,
+) -> Result<Vec<Outcome>, (Side, PgError)> {
     let (probes, others): (Vec<_>, Vec<_>) =
         checks.iter().enumerate().partition(|(_, check)| matches!(check.look, Look::Probe { .. }));
     let one = async |&(place, check): &(usize, &Check), second: bool| {
         let began = Instant::now();
         let outcome = evaluate(check, ends, second, cx).await?;
         tracing::debug!(code = check.code, elapsed = ?began.elapsed(), "checked");
+        tell(News::Outcome(outcome.clone()));
         Ok::<_, (Side, PgError)>((place, outcome))
     };
     let mut done = Vec::with_capacity(checks.len());

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::check::{self, Context, Ends, Object, Place, Side};
+use super::check::{self, Context, Ends, News, Object, Place, Side, Tell};
 use super::estimate::{self, WalMark};
 use super::facts::{Known, ServerFacts};
 use super::ways::Ground;
-use super::{Against, Failure, Options, checks, headlines, holdings, in_time, learn, tools, ways};
-use crate::engine::checkup::{Checkup, Database, Open, Outcome, PlanStep, Status, Way};
+use super::{Against, End, Failure, Options, checks, headlines, holdings, in_time, learn, tools, ways};
+use crate::engine::checkup::{Checkup, Database, Estimate, Holdings, Open, Outcome, PlanStep, Status, Way};
 use crate::engine::finding::{Finding, Severity};
 use crate::migration::provider;
 use crate::neon::{extensions, regions};
@@ -25,56 +25,133 @@ pub struct Labels {
     pub target: Option<String>,
 }
 
+/// What is looked at, and what for.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The source.
+    pub source: Place<'a>,
+    /// What it is compared with.
+    pub against: Against<'a>,
+    /// What the ends are called.
+    pub labels: &'a Labels,
+    /// What was asked for.
+    pub options: &'a Options,
+}
+
+/// Tells nobody.
+pub fn quietly(_: News) {}
+
 /// Looks at a source, and at what it is compared with, and reports. Nothing is written to the source. On a target, a temporary table is
-/// made for a moment, to measure, in a transaction that is rolled back.
+/// made for a moment, to measure, in a transaction that is rolled back. What comes out is told as it comes, the five first.
 ///
 /// # Errors
 /// A connection was lost, or it took too long.
-pub async fn checkup(source: Place<'_>, against: Against<'_>, labels: &Labels, options: &Options) -> Result<Checkup, Failure> {
+pub async fn checkup(subject: Subject<'_>, tell: Tell<'_>) -> Result<Checkup, Failure> {
     let began = Instant::now();
-    let mut checkup = in_time(look(source, against, labels, options)).await?;
+    let mut checkup = in_time(look(subject, tell)).await?;
     checkup.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(checkup)
 }
 
-async fn look(source: Place<'_>, against: Against<'_>, labels: &Labels, options: &Options) -> Result<Checkup, (Side, PgError)> {
+/// Makes the checks of one code again. Their outcomes take the place of those in an earlier report of the same subject, and what follows from
+/// all outcomes is drawn anew. What was measured and listed, and the time of the report, stay: a report is as old as the oldest of it.
+///
+/// # Errors
+/// A connection was lost, or it took too long.
+pub async fn checkup_again(earlier: Checkup, code: &str, subject: Subject<'_>) -> Result<Checkup, Failure> {
+    in_time(look_again(earlier, code, subject)).await
+}
+
+async fn look(subject: Subject<'_>, tell: Tell<'_>) -> Result<Checkup, (Side, PgError)> {
+    let Subject { source, options, .. } = subject;
     let of_source = |error| (Side::Source, error);
     let before = match source {
         Place::Live(end) => WalMark::take(end.client).await.map_err(of_source)?,
         Place::File(_) => None,
     };
-    let known = learn(source, against, options).await?;
-    let target = if let Against::Target(end) = against { Some(end) } else { None };
-    let mut outcomes = check::run(&checks(options.purpose), Ends { source, target }, &Context { known: &known, options }).await?;
-    outcomes.push(client_tools(source, &known, options).await);
+    let (first, others): (Vec<_>, Vec<_>) =
+        checks(options.purpose).into_iter().partition(|check| headlines::CODES.contains(&check.code));
+    // With B2.
+    tell(News::Begun(first.len() + others.len() + 1));
+    let known = learn(source, subject.against, options).await?;
+    let cx = Context { known: &known, options };
+    let mut outcomes = check::run(&first, subject.ends(), &cx, tell).await?;
+    tell(News::Headlines(headlines::all(&known, options.source_address.as_ref(), &outcomes)));
+    outcomes.extend(check::run(&others, subject.ends(), &cx, tell).await?);
+    let of_tools = client_tools(source, &known, options).await;
+    tell(News::Outcome(of_tools.clone()));
+    outcomes.push(of_tools);
     outcomes.sort_by_key(|outcome| super::order(&outcome.code));
-    let mut fences = answer_or_nothing(source, super::privileges::fences(source).await).map_err(of_source)?;
-    if let Some(fences) = &mut fences {
-        let cx = Context { known: &known, options };
-        fences.tables_not_lockable.retain(|(schema, name)| cx.takes(schema, name));
-    }
-    let behind = staying_behind(source, &known).await.map_err(of_source)?;
     let holdings = answer_or_nothing(source, holdings::list(source.answers()).await).map_err(of_source)?.flatten();
-    let estimate = match (source, target) {
+    let estimate = match (source, subject.target()) {
         (Place::Live(from), Some(to)) => estimate::measure(from.client, to.client, before, &known).await?,
         _ => None,
     };
+    let drawn = Drawn { at: Timestamp::now(), elapsed_ms: 0, estimate, holdings };
+    report(subject, &known, outcomes, drawn).await.map_err(of_source)
+}
+
+async fn look_again(earlier: Checkup, code: &str, subject: Subject<'_>) -> Result<Checkup, (Side, PgError)> {
+    let Subject { source, options, .. } = subject;
+    let known = learn(source, subject.against, options).await?;
+    let of_code: Vec<_> = checks(options.purpose).into_iter().filter(|check| check.code == code).collect();
+    let mut again = check::run(&of_code, subject.ends(), &Context { known: &known, options }, &quietly).await?;
+    if code == "B2" {
+        again.push(client_tools(source, &known, options).await);
+    }
+    let mut outcomes = earlier.outcomes;
+    if !again.is_empty() {
+        outcomes.retain(|outcome| outcome.code != code);
+        outcomes.extend(again);
+        outcomes.sort_by_key(|outcome| super::order(&outcome.code));
+    }
+    let Checkup { at, elapsed_ms, estimate, holdings, .. } = earlier;
+    let drawn = Drawn { at, elapsed_ms, estimate, holdings };
+    report(subject, &known, outcomes, drawn).await.map_err(|error| (Side::Source, error))
+}
+
+/// What a report has that does not follow from the outcomes.
+struct Drawn {
+    at: Timestamp,
+    elapsed_ms: u64,
+    estimate: Option<Estimate>,
+    holdings: Option<Holdings>,
+}
+
+/// What follows from the outcomes, and the whole.
+async fn report(subject: Subject<'_>, known: &Known, outcomes: Vec<Outcome>, drawn: Drawn) -> Result<Checkup, PgError> {
+    let Subject { source, labels, options, .. } = subject;
+    let mut fences = answer_or_nothing(source, super::privileges::fences(source).await)?;
+    if let Some(fences) = &mut fences {
+        let cx = Context { known, options };
+        fences.tables_not_lockable.retain(|(schema, name)| cx.takes(schema, name));
+    }
+    let behind = staying_behind(source, known).await?;
     let address = options.source_address.as_ref();
-    let ways = ways::all(&Ground { known: &known, outcomes: &outcomes, fences: fences.as_ref(), source: address });
-    let headlines = headlines::all(&known, address, &outcomes);
+    let ways = ways::all(&Ground { known, outcomes: &outcomes, fences: fences.as_ref(), source: address });
     Ok(Checkup {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        at: Timestamp::now(),
-        elapsed_ms: 0,
-        source: described(&known, labels, options),
-        target: known.target.as_ref().map(|target| target_described(target, labels, &known, options)),
-        headlines,
-        plan: plan(&known, &outcomes, &ways, &behind, options),
+        at: drawn.at,
+        elapsed_ms: drawn.elapsed_ms,
+        source: described(known, labels, options),
+        target: known.target.as_ref().map(|target| target_described(target, labels, known, options)),
+        headlines: headlines::all(known, address, &outcomes),
+        plan: plan(known, &outcomes, &ways, &behind, options),
         ways,
-        estimate,
-        holdings,
+        estimate: drawn.estimate,
+        holdings: drawn.holdings,
         outcomes,
     })
+}
+
+impl<'a> Subject<'a> {
+    fn target(&self) -> Option<End<'a>> {
+        if let Against::Target(end) = self.against { Some(end) } else { None }
+    }
+
+    fn ends(&self) -> Ends<'a> {
+        Ends { source: self.source, target: self.target() }
+    }
 }
 
 /// The schemas of the platform that are there.
@@ -268,6 +345,11 @@ const FAMILIES: [(char, &str); 10] = [
     ('I', "The target"),
     ('S', "The selection"),
 ];
+
+/// The title of the family that a code belongs to.
+pub fn family(code: &str) -> &'static str {
+    FAMILIES.iter().find(|(letter, _)| code.starts_with(*letter)).map_or("", |(_, title)| title)
+}
 
 /// `docs/guide/findings.md`.
 pub fn guide() -> String {

@@ -9,6 +9,9 @@ use crate::migration::provider;
 use crate::neon::extensions::{self, Offer, compare_versions, offer};
 use crate::neon::regions::{self, Choice, SourceRegion};
 
+/// The checks that the five rest on.
+pub(super) const CODES: [&str; 2] = ["B1", "B3"];
+
 /// The five, in their order.
 pub(super) fn all(known: &Known, address: Option<&Address>, outcomes: &[Outcome]) -> Vec<Headline> {
     let major = known.target.as_ref().map_or_else(|| super::neon::major_for(known.source.version), |target| target.version.major());

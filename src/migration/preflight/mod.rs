@@ -20,6 +20,7 @@ mod neon;
 mod portability;
 mod privileges;
 mod replication;
+pub mod session;
 mod settings;
 mod target;
 mod tools;
@@ -33,8 +34,10 @@ use tokio_postgres::Client;
 
 use self::answer::Answers;
 use self::check::{Check, Context, Ends};
-pub use self::check::{Place, Side};
-pub use self::checkup::{Explanation, Labels, checkup, explanations, guide, metadata_script};
+pub use self::check::{News, Place, Side, Tell};
+pub use self::checkup::{
+    Explanation, Labels, Subject, checkup, checkup_again, explanations, family, guide, metadata_script, quietly,
+};
 pub use self::endpoints::{CONNECTIONS_BESIDE_JOBS, jobs_possible};
 use self::facts::Known;
 pub use self::facts::{
@@ -248,7 +251,7 @@ pub async fn examine(source: Place<'_>, against: Against<'_>, options: &Options)
     let work = async {
         let target = if let Against::Target(end) = against { Some(end) } else { None };
         let known = learn(source, against, options).await?;
-        check::run(&checks(options.purpose), Ends { source, target }, &Context { known: &known, options }).await
+        check::run(&checks(options.purpose), Ends { source, target }, &Context { known: &known, options }, &quietly).await
     };
     in_time(work).await
 }
@@ -267,7 +270,7 @@ async fn in_time<T>(work: impl Future<Output = Result<T, (Side, PgError)>>) -> R
 async fn look(source: End<'_>, target: End<'_>, options: &Options) -> Result<Preflight, (Side, PgError)> {
     let known = learn(Place::Live(source), Against::Target(target), options).await?;
     let ends = Ends { source: Place::Live(source), target: Some(target) };
-    let outcomes = check::run(&checks(options.purpose), ends, &Context { known: &known, options }).await?;
+    let outcomes = check::run(&checks(options.purpose), ends, &Context { known: &known, options }, &quietly).await?;
     let mut findings: Vec<Finding> = outcomes.into_iter().flat_map(|outcome: Outcome| outcome.findings).collect();
     let tools = match (options.purpose, tools::find(&options.tools, known.source.version).await) {
         (Purpose::Verify | Purpose::Check, _) => None,

@@ -107,7 +107,7 @@ fn advice(refusal: &Refusal) -> (&'static str, String, String) {
         (401, _) => plain(
             "neon-key-refused",
             "Neon does not accept the API key.".to_owned(),
-            "Check NEON_API_KEY: the whole key, not expired, not revoked. Keys are made in Neon's console, in the settings of the account or of the organization.",
+            "Check that it is the whole key (on the command line, in NEON_API_KEY), neither expired nor revoked. Keys are made in Neon's console, in the settings of the account or of the organization.",
         ),
         (_, "PROJECTS_LIMIT_EXCEEDED") => plain(
             "neon-projects-limit",

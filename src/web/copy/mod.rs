@@ -31,8 +31,8 @@ struct Main {}
 ///
 /// # Errors
 /// A fault of this program.
-pub fn parts(_app: &App, _visitor: &Visitor, _wanted: &Wanted) -> Result<Vec<Part>, Report> {
-    Ok(vec![Part::new("copy", &Main {})?])
+pub fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec<Part>, Report> {
+    Ok(vec![Part::new("copy", &Main {})?, super::commands::part(app, visitor, wanted)?])
 }
 
 /// The tables that changed after the event `seen`, as JSON for the table of tables, and the event that is seen then.

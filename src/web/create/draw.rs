@@ -28,7 +28,7 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
         way: chosen.unwrap_or(inner.way),
         is_open: label.is_none() || chosen.is_some() || !matches!(inner.stage, Stage::Form),
         is_looking: inner.pair.looking.is_asking(),
-        earlier_connection: earlier_connection(inner),
+        earlier_connection: earlier_connection(inner, label.as_deref()),
         fields: proposed.as_ref().map(|plan| fields(inner, plan)).unwrap_or_default(),
         proposal_failed: proposed.as_ref().err().map(report_html).transpose()?,
         source: source_card(inner, has_source)?,
@@ -37,7 +37,8 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
         inner,
     };
     let offer = Offer { visitor, earlier: earlier_to_offer(inner, label.as_deref()), has_key: inner.account.known().is_some() };
-    let target = TargetView { visitor, label, inner, failed: inner.pair.looking.report().map(report_html).transpose()? };
+    let target =
+        TargetView { visitor, label, has_source, inner, failed: inner.pair.looking.report().map(report_html).transpose()? };
     Ok(vec![Part::new("target", &target)?, Part::new("offer", &offer)?, Part::new("way", &view)?])
 }
 
@@ -46,6 +47,7 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
 struct TargetView<'a> {
     visitor: &'a Visitor,
     label: Option<String>,
+    has_source: bool,
     inner: &'a Inner,
     failed: Option<String>,
 }
@@ -130,8 +132,10 @@ fn earlier_to_offer<'a>(inner: &'a Inner, label: Option<&str>) -> Option<&'a Ear
     inner.source.earlier.as_ref().filter(|earlier| is_open && !earlier.is_target(label))
 }
 
-fn earlier_connection(inner: &Inner) -> Option<String> {
-    inner.source.earlier.as_ref()?.project.connection.clone()
+/// The string of an earlier project whose password has to be brought by somebody.
+fn earlier_connection(inner: &Inner, label: Option<&str>) -> Option<String> {
+    let earlier = earlier_to_offer(inner, label).filter(|earlier| !earlier.is_kept && inner.account.known().is_none())?;
+    earlier.project.connection.clone()
 }
 
 #[derive(Template)]
@@ -151,6 +155,11 @@ struct WayView<'a> {
 }
 
 impl WayView<'_> {
+    /// Changes when a string was accepted: a page that has the field of before gets an empty one.
+    fn accepted(&self) -> u64 {
+        self.inner.pair.accepted
+    }
+
     fn target_error(&self) -> Option<&str> {
         self.inner.errors.get("target").map(String::as_str)
     }
@@ -296,41 +305,57 @@ fn fields(inner: &Inner, plan: &Plan) -> Vec<Group> {
     let proposed = Typed::of(&plan.request);
     let shown = inner.typed.over(proposed.clone());
     let why = |name: &str| plan.items.iter().find(|item| item.name == name).map(|item| item.why.clone()).unwrap_or_default();
-    let field = |id: &'static str, label, value: &str, choices: Vec<Choice>, hint: String| Field {
+    let field = |id: &'static str, label, (value, proposed): (&String, &String), choices: Vec<Choice>, hint: String| Field {
         id,
         label,
-        value: value.to_owned(),
+        hint: if value == proposed { hint } else { format!("Proposed: {}. {hint}", label_of(&choices, proposed)) },
+        value: value.clone(),
         choices: with_value(choices, value),
-        hint,
         error: inner.errors.get(id).cloned(),
     };
-    let mut project = vec![field("name", "Name", &shown.name, Vec::new(), why("name"))];
+    let mut project = vec![field("name", "Name", (&shown.name, &proposed.name), Vec::new(), why("name"))];
     let several = inner.account.known().map(|known| known.several()).unwrap_or_default();
     if !several.is_empty() {
         let first = Choice { value: String::new(), label: "Choose one".to_owned() };
         let all =
             several.iter().map(|org| Choice { value: org.id.clone(), label: format!("{} ({})", human_line(&org.name), org.id) });
         let hint = "The key sees several; the project belongs to one of them.".to_owned();
-        project.push(field("org", "Organization", &shown.org, std::iter::once(first).chain(all).collect(), hint));
+        project.push(field("org", "Organization", (&shown.org, &shown.org), std::iter::once(first).chain(all).collect(), hint));
     }
-    let regions = format!("{}{}", why("region"), if inner.account.known().is_none() { published_words() } else { String::new() });
-    project.push(field("region", "Region, for good", &shown.region, form::region_choices(plan), regions));
-    project.push(field("pg_version", "Postgres version, for good", &shown.pg_version, form::version_choices(), why("Postgres")));
+    let regions = format!(
+        "It cannot be changed later. {}{}",
+        why("region"),
+        if inner.account.known().is_none() { published_words() } else { String::new() }
+    );
+    project.push(field("region", "Region", (&shown.region, &proposed.region), form::region_choices(plan), regions));
+    project.push(field(
+        "pg_version",
+        "Postgres version",
+        (&shown.pg_version, &proposed.pg_version),
+        form::version_choices(),
+        format!("It cannot be changed later. {}", why("Postgres")),
+    ));
     let database = vec![
-        field("database", "Database", &shown.database, Vec::new(), why("database")),
-        field("role", "Role that owns it", &shown.role, Vec::new(), why("role")),
+        field("database", "Database", (&shown.database, &proposed.database), Vec::new(), why("database")),
+        field("role", "Role that owns it", (&shown.role, &proposed.role), Vec::new(), why("role")),
     ];
     let compute = vec![
-        field("min_cu", "Smallest compute", &shown.min_cu, form::size_choices(), why("compute")),
+        field("min_cu", "Smallest compute", (&shown.min_cu, &proposed.min_cu), form::size_choices(), why("compute")),
         field(
             "max_cu",
             "Largest compute",
-            &shown.max_cu,
+            (&shown.max_cu, &proposed.max_cu),
             form::size_choices(),
             "Neon scales between the two by itself.".to_owned(),
         ),
-        field("suspend", "Suspend when idle", &shown.suspend, form::suspend_choices(&proposed.suspend), why("suspend")),
-        field("history", "History to keep", &shown.history, form::history_choices(), why("history")),
+        field(
+            "suspend",
+            "Suspend when idle",
+            (&shown.suspend, &proposed.suspend),
+            form::suspend_choices(&proposed.suspend),
+            why("suspend"),
+        ),
+        field("history", "History to keep", (&shown.history, &proposed.history), form::history_choices(), why("history")),
     ];
     vec![
         Group { title: "Project", fields: project },
@@ -341,6 +366,11 @@ fn fields(inner: &Inner, plan: &Plan) -> Vec<Group> {
 
 fn published_words() -> String {
     format!(" The list is the one that Neon published, as of {}; with a key it is your account's.", regions::as_of())
+}
+
+fn label_of(choices: &[Choice], value: &str) -> String {
+    let found = choices.iter().find(|choice| choice.value == value);
+    found.map_or_else(|| human_line(value), |choice| choice.label.clone())
 }
 
 /// A value that no choice has is one more choice.

@@ -13,7 +13,8 @@ use crate::engine::checkup::Checkup;
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::{Exit, Report};
 use crate::migration::ends::{Source, Target};
-use crate::migration::preflight::{self, Address, Against, End, Labels, Options, Place};
+use crate::migration::preflight::session::{Session, With};
+use crate::migration::preflight::{self, Options};
 use crate::migration::provision::projects::{SavedProject, kept_connection};
 use crate::migration::provision::report;
 use crate::pg::conninfo::{Conninfo, Environment};
@@ -27,6 +28,8 @@ pub(super) struct Pair {
     pub(super) looking: Asked<Looked>,
     /// Which target it is, or would be.
     pub(super) label: String,
+    /// How often a target was accepted.
+    pub(super) accepted: u64,
 }
 
 /// What was seen.
@@ -86,7 +89,7 @@ pub async fn check_again(State(app): State<App>, headers: HeaderMap) -> Response
 pub async fn forget(State(app): State<App>, headers: HeaderMap) -> Response {
     app.set_ends(|ends| ends.target = None);
     change(&app, |inner| {
-        inner.pair = Pair::default();
+        inner.pair.looking = Asked::NotYet;
         inner.stage.back();
     });
     after(&headers, Step::Create)
@@ -100,7 +103,7 @@ pub async fn earlier(State(app): State<App>, headers: HeaderMap) -> Response {
         match found {
             Ok(target) => take(&app, target),
             Err(report) => change(&app, |inner| {
-                inner.pair = Pair { label: project.name.clone(), looking: Asked::Failed(Box::new(report)) };
+                inner.pair.looking = Asked::Failed(Box::new(report));
             }),
         }
     }
@@ -147,7 +150,7 @@ pub(super) fn take(app: &App, target: Target) {
         if inner.pair.looking.is_asking() {
             return false;
         }
-        inner.pair = Pair { label, looking: Asked::Asking };
+        inner.pair = Pair { label, looking: Asked::Asking, ..inner.pair };
         true
     });
     if !begun {
@@ -163,33 +166,25 @@ pub(super) fn take(app: &App, target: Target) {
             Err(report) if report.code == SAME_DATABASE_CODE => looking.set_ends(|ends| ends.target = None),
             Err(_) => (),
         }
-        change(&looking, |inner| inner.pair.looking = Asked::of(looked));
+        change(&looking, |inner| {
+            inner.pair.accepted += u64::from(looked.is_ok());
+            inner.pair.looking = Asked::of(looked);
+        });
     });
 }
 
 async fn look(app: &App, source: Option<&Source>, target: &Target) -> Result<Looked, Report> {
-    let report = |error: crate::migration::error::Error| error.report();
-    let first = target.sql().await.map_err(report)?;
-    let Some(source) = source else { return Ok(Looked { checkup: None, source: None }) };
-    // One after the other: a wrong password is tried once, and no account gets locked for it.
-    let second = target.sql().await.map_err(report)?;
-    let source_first = source.sql().await.map_err(report)?;
-    let source_second = source.sql().await.map_err(report)?;
-    let (source_hint, hint) = (source.info().is_pooled_hint(), target.info().is_pooled_hint());
-    let place = Place::Live(End { client: &source_first, second: Some(&source_second), pooled: source_hint.as_ref() });
-    let against = Against::Target(End { client: &first, second: Some(&second), pooled: hint.as_ref() });
-    let options = Options {
-        tools: Search::new(app.options.pg_bin_dir.clone()),
-        source_address: Address::of(source.info()),
-        target_address: Address::of(target.info()),
-        ..Options::check()
+    let Some(source) = source else {
+        target.sql().await.map_err(|error| error.report())?;
+        return Ok(Looked { checkup: None, source: None });
     };
-    let labels = Labels { source: source.info().label(), target: Some(target.info().label()) };
-    let checkup = preflight::checkup(place, against, &labels, &options).await.map_err(|failure| failure.report())?;
+    let options = Options { tools: Search::new(app.options.pg_bin_dir.clone()), ..Options::check() };
+    let session = Session::open(source, With::Target(target), options).await.map_err(|error| error.report())?;
+    let checkup = session.check(&preflight::quietly).await.map_err(|failure| failure.report())?;
     if let Some(same) = checkup.findings(Severity::Blocker).find(|finding| finding.code == SAME_DATABASE) {
         return Err(refusal(same));
     }
-    Ok(Looked { checkup: Some(checkup), source: Some(labels.source) })
+    Ok(Looked { checkup: Some(checkup), source: Some(source.info().label()) })
 }
 
 /// What no target can be.

@@ -132,7 +132,7 @@ fn accepted(inner: &mut Inner, typed: Typed) -> Option<Wishes> {
         return None;
     }
     (inner.way, inner.stage) = (Way::New, Stage::Form);
-    inner.typed.org = typed.org.clone();
+    // Beside what the page showed: another organization changes the proposal.
     inner.typed = match form::proposal(inner) {
         Ok(plan) => typed.beside(&Typed::of(&plan.request)),
         Err(_) => typed,
