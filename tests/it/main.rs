@@ -38,6 +38,7 @@ mod ui_commands;
 mod ui_create;
 mod ui_eyes;
 mod ui_guard;
+mod ui_replicate;
 mod ui_stories;
 mod usage;
 mod verify;
