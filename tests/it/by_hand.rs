@@ -232,6 +232,8 @@ async fn an_interrupted_end_goes_on() {
         |look| matches!(&look.source, Ok(on) if matches!(&on.sync_slots, Seen::Seen(slots) if slots.len() == 1)),
     )
     .await;
+    let look = pair.look().await;
+    assert_says(&look.about_source(), Tone::Plain, "1 more slot belongs to a table that is being copied.");
     let refused = pair.turn_off(AGREED).await.unwrap_err();
     assert_eq!(refused.code, "target-behind");
     drop(holder);

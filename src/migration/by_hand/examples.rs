@@ -189,6 +189,7 @@ impl Addresses {
             "sqlalchemy" => self.sqlalchemy(shown),
             "jdbc" => self.jdbc(shown),
             "go" => self.go(shown),
+            _ if self.pooled.is_none() => (vec![self.env(shown)], ""),
             _ => (
                 vec![self.env(shown)],
                 "The pooled one is for applications with many connections; the direct one for migrations, dumps, and whatever needs a session of its own.",

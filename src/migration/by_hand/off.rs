@@ -92,7 +92,7 @@ pub fn statements(look: &Look) -> Result<Vec<Statement>, Report> {
     if let Some(subscription) =
         subscription.as_ref().filter(|subscription| subscription.relations.seen().is_none_or(|r| r.unready() > 0))
     {
-        list.push(drop_sync_slots(subscription));
+        list.push(drop_sync_slots(subscription, target.cluster.seen().map(String::as_str)));
     }
     if slot.is_some_and(|slot: Slot| slot.is_here) {
         let sql = format!(
@@ -129,11 +129,13 @@ fn on_target(names: &Names, subscription: &Subscription) -> Vec<Statement> {
     list
 }
 
-fn drop_sync_slots(subscription: &Subscription) -> Statement {
+/// The name of such a slot says whose it is; the target's cluster is not known to every role.
+fn drop_sync_slots(subscription: &Subscription, cluster: Option<&str>) -> Statement {
+    let pattern = format!("^pg_{}_sync_[0-9]+_{}$", subscription.oid, cluster.unwrap_or("[0-9]+"));
     let sql = format!(
-        "select slot_name, pg_catalog.pg_drop_replication_slot(slot_name)\n  from pg_catalog.pg_replication_slots\n where slot_name ~ '^pg_{}_sync_[0-9]+_' and database = \
+        "select slot_name, pg_catalog.pg_drop_replication_slot(slot_name)\n  from pg_catalog.pg_replication_slots\n where slot_name ~ {} and database = \
          pg_catalog.current_database() and not active;",
-        subscription.oid
+        literal(&pattern)
     );
     let why = "Tables were still being copied; what was kept for them goes too.";
     Statement { what: What::DropSyncSlots, side: Side::Source, sql, why }

@@ -165,9 +165,41 @@ impl Look {
         let Ok(source) = &self.source else { return Vec::new() };
         let mut said = vec![publication(&self.names, source)];
         said.extend(slot(&self.names, source, self.subscription().is_some()));
+        said.extend(self.about_sync_slots(source));
         said.extend(idle(source));
         said.extend(others_on_source(source));
         said
+    }
+
+    /// Slots of tables that are, or were, being copied. Their names say to which target they belong.
+    fn about_sync_slots(&self, source: &OnSource) -> Option<Sentence> {
+        let cluster = self.target.as_ref().ok()?.cluster.seen()?;
+        let ours: Vec<&str> =
+            source.sync_slots.seen()?.iter().filter(|slot| slot.cluster == *cluster).map(|slot| slot.name.as_str()).collect();
+        match (ours.len(), self.subscription()) {
+            (0, _) => None,
+            (n, Some(_)) => {
+                let slots = if n == 1 {
+                    "1 more slot belongs to a table that is".to_owned()
+                } else {
+                    format!("{n} more slots belong to tables that are")
+                };
+                Some(say(Tone::Plain, format!("{slots} being copied.")))
+            }
+            (n, None) => {
+                let what = if n == 1 {
+                    "A slot of a table that was being copied is".to_owned()
+                } else {
+                    format!("{n} slots of tables that were being copied are")
+                };
+                let drop = |name: &&str| format!("select pg_catalog.pg_drop_replication_slot({});", literal(name));
+                let sql: Vec<String> = ours.iter().map(drop).collect();
+                Some(
+                    say(Tone::Attention, format!("{what} left, and no subscription needs it. It keeps WAL; drop it."))
+                        .with(sql.join("\n")),
+                )
+            }
+        }
     }
 
     /// What there is to know about the target.

@@ -33,9 +33,9 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
     let inner = app.finish.lock();
     let parts = vec![
         checklist(&inner, copied)?,
+        of_sequences(&inner.sequences, visitor, has_ends)?,
         compared(&inner.verify, visitor, has_ends)?,
         turned_off(&inner.off, visitor, has_ends)?,
-        of_sequences(&inner.sequences, visitor, has_ends)?,
     ];
     drop(inner);
     let last =
@@ -86,7 +86,7 @@ impl Checklist {
 
 fn checklist(inner: &Inner, copied: Copied) -> Result<Part, Report> {
     let items =
-        vec![item_off(&inner.off), item_sequences(&inner.sequences), item_compared(&inner.verify, copied), item_connection()];
+        vec![item_sequences(&inner.sequences), item_compared(&inner.verify, copied), item_off(&inner.off), item_connection()];
     Part::new("checklist", &Checklist { items })
 }
 

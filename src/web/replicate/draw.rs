@@ -75,7 +75,7 @@ impl When {
             Some(Open::Unknown) => ("note", "Whether it is possible between these two databases could not be told."),
             None => (
                 "note",
-                "Both databases have not been checked together yet: step 2 does that, and says here whether it is possible.",
+                "Both databases have not been checked together yet. Step 2 does that; afterwards it is said here whether it is possible.",
             ),
         }
     }
@@ -268,6 +268,8 @@ struct Beside<'a> {
     step: &'a Written,
     seen: Vec<Sentence>,
     is_next: bool,
+    /// Where the page does the same.
+    instead: Option<(&'static str, &'static str)>,
 }
 
 impl Beside<'_> {
@@ -276,6 +278,16 @@ impl Beside<'_> {
             step,
             seen: look.map_or_else(Vec::new, |look| look.about_step(step.id)),
             is_next: look.is_some_and(|look| look.next().step == Some(step.id)),
+            instead: match step.id {
+                "live-6-sequences" => {
+                    Some(("/finish#sequences", "Step 5 compares them, and brings them along at the press of a button."))
+                }
+                "live-8-turn-off" | "live-8-turn-off-apart" => Some((
+                    "/finish#off",
+                    "Step 5 does the same at the press of a button, and makes sure before that nothing is lost.",
+                )),
+                _ => None,
+            },
         }
     }
 }
