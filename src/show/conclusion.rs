@@ -11,6 +11,8 @@ use crate::engine::view::{View, milliseconds};
 /// How good something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
+    /// Neither good nor bad.
+    Plain,
     /// All is well.
     Good,
     /// Something to look at.

@@ -2,6 +2,7 @@
 //! It draws from the engine's view, findings and reports, and uses nothing else.
 
 pub mod bundle;
+pub mod certificate;
 pub mod checkup_file;
 pub mod conclusion;
 pub mod form;

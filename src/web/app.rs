@@ -111,6 +111,25 @@ impl App {
         });
     }
 
+    /// Like [`App::spawn`], on a thread of its own: for futures that cannot be moved between threads. The process does not wait for one that does
+    /// not end.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn spawn_apart<F>(&self, work: impl FnOnce() -> F + Send + 'static) -> std::io::Result<()>
+    where
+        F: Future<Output = ()>,
+    {
+        let (app, runtime, under_way) = (self.clone(), tokio::runtime::Handle::current(), self.tasks.token());
+        let thread = std::thread::Builder::new().name("migration".to_owned());
+        thread.spawn(move || {
+            let _under_way = under_way;
+            runtime.block_on(work());
+            app.touch();
+        })?;
+        Ok(())
+    }
+
     /// The work that goes on.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks

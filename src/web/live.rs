@@ -81,8 +81,18 @@ pub struct Shown {
     /// How much had passed when, oldest first.
     pub samples: VecDeque<Sample>,
     changed: HashMap<TableId, EventIndex>,
+    /// The event that last said which tables there are.
+    planned_at: EventIndex,
+    paces: HashMap<TableId, Pace>,
     /// Tells apart what is shown now from what was shown before under the same numbers.
     epoch: u64,
+}
+
+/// A table between its first and its latest sign of progress in one run.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    began: (Timestamp, u64),
+    latest: (Timestamp, u64),
 }
 
 impl Shown {
@@ -92,11 +102,19 @@ impl Shown {
             return;
         }
         match &event.kind {
-            EventKind::PlanMade { tables, .. } => self.changed.extend(tables.iter().map(|table| (table.id, event.index))),
+            EventKind::PlanMade { tables, .. } => {
+                self.changed.extend(tables.iter().map(|table| (table.id, event.index)));
+                self.planned_at = event.index;
+            }
+            EventKind::RunStarted { .. } => {
+                self.planned_at = event.index;
+                self.paces.clear();
+            }
             EventKind::Table { id, .. } => drop(self.changed.insert(*id, event.index)),
             EventKind::TableVerified { result } => drop(self.changed.insert(result.id, event.index)),
             EventKind::BegunAnew => {
                 self.changed.clear();
+                self.planned_at = event.index;
                 self.samples.clear();
             }
             _ => (),
@@ -118,6 +136,12 @@ impl Shown {
                 self.sample(Sample { at, rows: progress.rows, bytes: progress.bytes });
             }
         }
+        if let Some(at) = progress.at {
+            for table in &progress.tables {
+                let now = (at, table.bytes);
+                self.paces.entry(table.id).or_insert(Pace { began: now, latest: now }).latest = now;
+            }
+        }
         self.view.progress = Some(progress);
     }
 
@@ -130,6 +154,18 @@ impl Shown {
             });
         }
         self.samples.push_back(sample);
+    }
+
+    /// Bytes of a table in a second, over the time for which it was seen at work; nothing if that was too short to tell.
+    pub fn pace(&self, id: TableId) -> Option<f64> {
+        let Pace { began, latest } = self.paces.get(&id)?;
+        let seconds = latest.0.duration_since(began.0).as_secs_f64();
+        (seconds >= 1.0).then(|| latest.1.saturating_sub(began.1) as f64 / seconds)
+    }
+
+    /// Whether a page that saw the event `seen` has another list of tables than there is now.
+    pub fn is_replanned_since(&self, seen: EventIndex) -> bool {
+        seen < self.planned_at || seen == 0
     }
 
     /// The event that changed a table last.

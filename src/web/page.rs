@@ -219,7 +219,8 @@ pub async fn show(
     Query(wanted): Query<Wanted>,
 ) -> Response {
     // Asked first: what ends while the page is drawn is loaded once more, and not shown as running for ever.
-    let running = Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
+    let is_watched = step == Step::Replicate && replicate::is_watchable(&app);
+    let running = is_watched || Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
     let parts = match parts(&app, &visitor, step, &wanted) {
         Ok(parts) => parts,
         Err(report) => return failed(&report),
@@ -229,13 +230,15 @@ pub async fn show(
     html(StatusCode::OK, &layout)
 }
 
+/// A text as a word of an address.
+pub fn escaped(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 /// What an address asks for, as its query.
 pub fn encoded(wanted: &Wanted) -> String {
-    let escape = |text: &str| -> String {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-    };
-    wanted.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))).collect::<Vec<_>>().join("&")
+    wanted.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value))).collect::<Vec<_>>().join("&")
 }
 
 /// `GET /`: the step that comes next.

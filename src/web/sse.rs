@@ -21,7 +21,6 @@ use super::app::App;
 use super::guard::Visitor;
 use super::page::{self, Part, Step, Wanted};
 use super::{copy, replicate};
-use crate::engine::event::EventIndex;
 
 /// How often a page is drawn anew, at most.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
@@ -41,7 +40,8 @@ struct Page {
     step: Step,
     wanted: Wanted,
     sent: HashMap<&'static str, String>,
-    seen: EventIndex,
+    /// The id of the last event that it saw.
+    seen: String,
     changes: watch::Receiver<u64>,
     first: bool,
     _permit: OwnedSemaphorePermit,
@@ -61,9 +61,10 @@ pub async fn live(
     };
     // A browser that lost its connection names the last event by itself, a page that gave it back in its address.
     let by_page = wanted.remove("last").unwrap_or_default();
+    wanted.insert("streamed".to_owned(), String::new());
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or(&by_page);
     let page = Page {
-        seen: app.live.resumes_from(last),
+        seen: last.to_owned(),
         changes: app.changes(),
         _watched: (step == Step::Replicate).then(|| replicate::watching(&app)),
         app,
@@ -98,7 +99,7 @@ impl Page {
         let mut events = Vec::new();
         let parts = page::parts(&self.app, &self.visitor, self.step, &self.wanted).ok()?;
         let (rows, index) = match self.step {
-            Step::Copy => copy::rows(&self.app, self.seen),
+            Step::Copy => copy::rows(&self.app, self.app.live.resumes_from(&self.seen)),
             _ => (None, self.app.live.index()),
         };
         let id = self.app.live.id(index);
@@ -110,7 +111,7 @@ impl Page {
                 self.sent.insert(part, html);
             }
         }
-        self.seen = index;
+        self.seen = id;
         Some(events)
     }
 }

@@ -75,7 +75,7 @@ async fn replication_is_set_up_with_the_page_s_lines_watched_and_ended() {
     assert!(html.contains("<meta http-equiv=\"refresh\""), "a page without scripts loads itself again");
     shown.paste(&html, "live-1-publication").await;
     page.stream_until("/live/replicate", None, "The publication lr_publication has 2 tables.").await;
-    page.until("/replicate", "Next is step 2").await;
+    page.until("/replicate", "Next, create the definitions").await;
     set_up(&shown, &html).await;
     end(&shown).await;
     compare(&shown).await;
@@ -86,7 +86,7 @@ async fn set_up(shown: &Shown, html: &str) {
     let page = &shown.page;
     // What the lines of a step leave behind in a folder is used by the same lines only.
     shown.paste(html, "live-2-schema").await;
-    page.until("/replicate", "Next is step 3").await;
+    page.until("/replicate", "Next, subscribe").await;
     shown.paste(html, "live-3-subscription").await;
     page.until("/replicate", "All 2 tables follow the source.").await;
     page.until("/replicate", "caught up").await;

@@ -279,7 +279,7 @@ impl Look {
         match &source.slot {
             Seen::Seen(Some(slot)) if slot.is_lost() => {
                 return Some(
-                    "The WAL that the target needs is gone. Turn replication off, empty the tables of the target, and begin again with step 1.",
+                    "The WAL that the target needs is gone. Turn replication off, empty the tables of the target, and begin again with the publication.",
                 );
             }
             Seen::Seen(None) if subscription.slot.is_some() => {
@@ -290,7 +290,9 @@ impl Look {
             _ => (),
         }
         if source.publication.seen().is_some_and(Option::is_none) {
-            return Some("The publication is gone from the source. Create it again as in step 1, with the same tables.");
+            return Some(
+                "The publication is gone from the source. Create it again with the same tables; its statement is the first of the commands.",
+            );
         }
         if !subscription.enabled {
             return Some("The subscription is turned off. Turn it on again, or turn replication off for good.");
@@ -321,20 +323,22 @@ impl Look {
             (_, Some(_)) => next(
                 Stage::LeftOver,
                 None,
-                "The slot is on the source, and no subscription of this target uses it. It keeps WAL until the source's disk is full: turn it off in step 5.",
+                "The slot is on the source, and no subscription of this target uses it. It keeps WAL until the source's disk is full: turn replication off.",
             ),
-            (None, None) => {
-                next(Stage::Nothing, Some("live-1-publication"), "Nothing is set up yet. Begin with step 1, on the source.")
-            }
+            (None, None) => next(
+                Stage::Nothing,
+                Some("live-1-publication"),
+                "Nothing is set up yet. It begins with the publication, on the source.",
+            ),
             (Some(_), None) if target.tables == 0 => next(
                 Stage::Published,
                 Some("live-2-schema"),
-                "The tables are published. Next is step 2: create the definitions on the target.",
+                "The tables are published. Next, create the definitions on the target.",
             ),
             (Some(_), None) => next(
                 Stage::Published,
                 Some("live-3-subscription"),
-                "The tables are published, and the target has tables. Next is step 3: subscribe, on the target.",
+                "The tables are published, and the target has tables. Next, subscribe, on the target.",
             ),
         }
     }
@@ -365,7 +369,7 @@ impl Look {
                 Stage::Following,
                 Some("live-5-drain"),
                 format!(
-                    "All tables follow the source ({}). When you are ready to switch, stop everything that writes to the source, and go on with step 5.",
+                    "All tables follow the source ({}). When you are ready to switch, stop everything that writes to the source, and wait for the last changes.",
                     lag.words()
                 ),
             ),

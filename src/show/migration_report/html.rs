@@ -46,7 +46,7 @@ impl Html<'_> {
 
     fn tone(&self) -> &'static str {
         match self.conclusion.tone {
-            Tone::Good => "good",
+            Tone::Good | Tone::Plain => "good",
             Tone::Attention => "warn",
             Tone::Bad => "bad",
         }

@@ -144,7 +144,7 @@ pub fn part(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Part, Repor
     };
     let failed = if let Stands::Failed(report) = &stands { page::report_html(report)? } else { String::new() };
     Part::new(
-        "by-hand",
+        "hand",
         &ByHand {
             visitor,
             stands,

@@ -23,7 +23,7 @@ use self::project::Stage;
 use super::app::{App, lock};
 use super::guard::Visitor;
 use super::page::{Part, Standing, StepState, Wanted};
-use crate::engine::checkup::Checkup;
+use crate::engine::checkup::{Checkup, Estimate};
 use crate::engine::finding::Severity;
 use crate::engine::report::Report;
 use crate::migration::provision::projects::{SavedProject, kept_connection, latest_for};
@@ -115,6 +115,13 @@ fn change<T>(app: &App, change: impl FnOnce(&mut Inner) -> T) -> T {
     let result = change(&mut app.create.lock());
     app.touch();
     result
+}
+
+impl State {
+    /// How long a copy between the pair is likely to take, if its checks have told.
+    pub fn estimate(&self) -> Option<Estimate> {
+        self.lock().pair.looking.known()?.checkup.as_ref()?.estimate.clone()
+    }
 }
 
 /// Its routes.

@@ -13,6 +13,7 @@ use crate::migration::by_hand::off::Statement;
 use crate::migration::by_hand::sequences::{Difference, State as Stand};
 use crate::migration::by_hand::words::{Stage, Tone};
 use crate::migration::sequences::Value;
+use crate::show::conclusion::{Conclusion, Tone as Answer, conclusion};
 use crate::show::numbers::{count, duration, number};
 use crate::web::app::App;
 use crate::web::guard::Visitor;
@@ -221,7 +222,7 @@ fn result(view: &View) -> Result<Outcome, Report> {
     let by_name = |verdicts: &mut Vec<&TableVerdict>| verdicts.sort_by(|a, b| a.name.cmp(&b.name));
     by_name(&mut unequal);
     by_name(&mut equal);
-    let (class, headline) = headline(view, counts);
+    let (class, headline) = headline(view);
     let list = |title, list: &[String]| -> (&'static str, Vec<String>, usize) {
         (title, list.iter().take(LIST_MAX).cloned().collect(), list.len().saturating_sub(LIST_MAX))
     };
@@ -249,24 +250,16 @@ fn tables(title: &'static str, verdicts: &[&TableVerdict], open: bool) -> (&'sta
     (title, rows, verdicts.len().saturating_sub(LIST_MAX), open)
 }
 
-fn headline(view: &View, counts: VerdictCounts) -> (&'static str, String) {
-    let differences = view.inventory.as_ref().map_or(0, |inventory| inventory.differences.len() as u64);
-    match view.ended.as_ref().map(|ended| ended.exit) {
-        Some(Exit::Done) if counts.total() > 0 && counts.matching == counts.total() => {
-            ("done", "All rows are equal, and so is every object.".to_owned())
-        }
-        Some(Exit::Done) => ("attention", "Nothing differs, but not everything could be compared.".to_owned()),
-        Some(Exit::Mismatch) if counts.different > 0 => {
-            ("failed", format!("Rows differ in {}.", count(counts.different, "table", "tables")))
-        }
-        Some(Exit::Mismatch) => {
-            ("attention", format!("The rows are equal; {}.", count(differences, "object differs", "objects differ")))
-        }
-        Some(Exit::Paused | Exit::Interrupted) => {
-            ("attention", "The comparison was stopped; this is what it had found.".to_owned())
-        }
-        _ => ("failed", "The comparison failed.".to_owned()),
-    }
+/// The class of a card, and the answer.
+fn headline(view: &View) -> (&'static str, String) {
+    let exit = view.ended.as_ref().map_or(Exit::Interrupted, |ended| ended.exit);
+    let Conclusion { tone, sentence, more } = conclusion(view, exit);
+    let class = match tone {
+        Answer::Good => "done",
+        Answer::Attention | Answer::Plain => "attention",
+        Answer::Bad => "failed",
+    };
+    (class, if more.is_empty() { sentence } else { format!("{sentence} {more}") })
 }
 
 fn figures(view: &View, counts: VerdictCounts) -> Vec<(&'static str, String)> {

@@ -26,7 +26,7 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
     let (connections, steps) = match &stands {
         Stands::Ready(ready) if ready.plan().names.is_some() => (
             connections(ready, visitor, Step::Replicate, shell, false)?,
-            written(ready, shell, &[commands::Way::Before, commands::Way::Live]),
+            numbered(written(ready, shell, &[commands::Way::Before, commands::Way::Live])),
         ),
         _ => (Part { id: "connections", html: String::new() }, Vec::new()),
     };
@@ -42,6 +42,16 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
         connections,
         Part::new("steps", &Steps { steps: steps.iter().map(|step| Beside::of(step, look)).collect(), shell: shell_name })?,
     ])
+}
+
+/// With the numbers that the texts call them by: `live-4-progress` is 4.
+fn numbered(mut steps: Vec<Written>) -> Vec<Written> {
+    for step in &mut steps {
+        if let Some((number, _)) = step.id.strip_prefix("live-").and_then(|rest| rest.split_once('-')) {
+            step.title = format!("{number}. {}", step.title);
+        }
+    }
+    steps
 }
 
 /// When it makes sense, in general and here.
