@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod bridge;
+mod by_hand;
 mod check;
 mod check_again;
 mod check_report;
@@ -41,6 +42,7 @@ mod ui_create;
 mod ui_eyes;
 mod ui_guard;
 mod ui_replay;
+mod ui_replicate;
 mod ui_stories;
 mod usage;
 mod verify;

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::connection::End;
 use self::facts::{Dependent, OnSource, OnTarget};
+pub use self::replication::Names;
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use super::preflight::Facts;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub live_notes: Vec<String>,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// What logical replication's steps call what they create; nothing if there are none.
+    pub names: Option<Names>,
 }
 
 /// The way that a step belongs to.
@@ -183,9 +186,9 @@ pub async fn plan(source: &Source, target: &Target, facts: &Facts, options: Opti
         Basis { facts, on_source, on_target, provider, schemas, extensions, dependents, source: here, target: there, options };
     let notes = basis.notes();
     let mut steps = dump::steps(&basis);
-    let (live, live_notes) = replication::steps(&basis);
+    let (live, live_notes, names) = replication::steps(&basis);
     steps.extend(live);
-    Ok(Plan { source: basis.source, target: basis.target, notes, live_notes, steps })
+    Ok(Plan { source: basis.source, target: basis.target, notes, live_notes, steps, names })
 }
 
 impl Plan {

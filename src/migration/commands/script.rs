@@ -432,6 +432,7 @@ mod tests {
             notes: Vec::new(),
             live_notes: Vec::new(),
             steps: Vec::new(),
+            names: None,
         }
     }
 
