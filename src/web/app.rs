@@ -14,6 +14,9 @@ use super::replay::Replay;
 use super::{check, commands, copy, create, finish, replicate};
 use crate::migration::ends::{Source, Target};
 
+/// The stack of a thread for a migration: as large as that of the thread that the command line runs one on.
+const STACK: usize = 16 * 1024 * 1024;
+
 /// What was asked for on the command line.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -128,7 +131,7 @@ impl App {
         F: Future<Output = ()>,
     {
         let (app, runtime, under_way) = (self.clone(), tokio::runtime::Handle::current(), self.tasks.token());
-        let thread = std::thread::Builder::new().name("migration".to_owned());
+        let thread = std::thread::Builder::new().name("migration".to_owned()).stack_size(STACK);
         thread.spawn(move || {
             let _under_way = under_way;
             runtime.block_on(work());

@@ -231,7 +231,8 @@ pub async fn show(
     Query(wanted): Query<Wanted>,
 ) -> Response {
     // Asked first: what ends while the page is drawn is loaded once more, and not shown as running for ever.
-    let running = Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
+    let is_watched = step == Step::Replicate && replicate::is_watchable(&app);
+    let running = is_watched || Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
     let parts = match parts(&app, &visitor, step, &wanted) {
         Ok(parts) => parts,
         Err(report) => return failed(&report),

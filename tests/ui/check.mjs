@@ -29,8 +29,8 @@ await story(async ({ visitor }) => {
     await me.look('check-found');
 
     // A finding is opened, mended on the source, and made again; the rest stays.
-    // By its label alone: it is hidden while its family is folded.
-    const again = page.locator('button[aria-label="Check F1 again"]');
+    // It is hidden while its family is folded.
+    const again = page.getByRole('button', { name: 'Check again F1', includeHidden: true });
     const finding = page.locator('details', { has: again }).last();
     const family = page.locator('details.family', { has: again });
     if (!(await family.evaluate(details => details.open))) await family.locator('> summary').click();

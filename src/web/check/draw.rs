@@ -93,13 +93,17 @@ impl StateView<'_> {
 
     fn counts(&self, checkup: &Checkup) -> Vec<(&'static str, String)> {
         let of = |severity, one, many| count(checkup.findings(severity).count() as u64, one, many);
-        vec![
+        let mut counts = vec![
             ("blocker", of(Severity::Blocker, "blocker", "blockers")),
             ("warning", of(Severity::Warning, "warning", "warnings")),
             ("note", of(Severity::Note, "note", "notes")),
-            ("unknown", format!("{} not evaluated", count(checkup.count(Status::NotEvaluated) as u64, "check", "checks"))),
-            ("good", format!("{} in order", count(checkup.count(Status::Passed) as u64, "check", "checks"))),
-        ]
+        ];
+        let blind = checkup.count(Status::NotEvaluated) as u64;
+        if blind > 0 {
+            counts.push(("unknown", format!("{} not evaluated", count(blind, "check", "checks"))));
+        }
+        counts.push(("good", format!("{} in order", count(checkup.count(Status::Passed) as u64, "check", "checks"))));
+        counts
     }
 
     fn facts(&self, checkup: &Checkup) -> String {
@@ -239,6 +243,16 @@ impl<'a> FoundView<'a> {
             Standing::Unknown => ("unknown", "Not known"),
         };
         Mark { class, word }
+    }
+
+    fn items_title(&self, headline: &Headline) -> String {
+        let n = headline.items.len() as u64;
+        match headline.id.as_str() {
+            "region" => count(n, "region of Neon", "regions of Neon"),
+            "supported_extensions" => count(n, "extension", "extensions"),
+            "extension_versions" => count(n, "version", "versions"),
+            _ => count(n, "entry", "entries"),
+        }
     }
 
     fn fix<'f>(&self, fix: &'f Option<String>) -> (&'f str, &'f str) {
