@@ -248,10 +248,11 @@ impl Lines<'_> {
         if let Stands::Ready(ready) = self.stands { Some(ready.plan()) } else { None }
     }
 
-    /// Those about replication, and the others.
-    fn notes(&self, about: bool) -> Vec<(String, &str)> {
-        let notes = self.plan().map_or(&[][..], |plan| &plan.notes).iter().filter(|note| note.starts_with(NOTE) == about);
+    /// What is to be known: about replication, or before any way is gone.
+    fn notes(&self, about_replication: bool) -> Vec<(String, &str)> {
+        let notes = self.plan().map_or(&[][..], |plan| if about_replication { &plan.live_notes } else { &plan.notes });
         notes
+            .iter()
             .map(|note| {
                 let (words, paste) = page::fix_parts(note.strip_prefix(NOTE).unwrap_or(note));
                 let mut letters = words.chars();
