@@ -248,17 +248,10 @@ impl Lines<'_> {
         if let Stands::Ready(ready) = self.stands { Some(ready.plan()) } else { None }
     }
 
-    /// Those about replication, and the others.
-    fn notes(&self, about: bool) -> Vec<(String, &str)> {
-        let notes = self.plan().map_or(&[][..], |plan| &plan.notes).iter().filter(|note| note.starts_with(NOTE) == about);
-        notes
-            .map(|note| {
-                let (words, paste) = page::fix_parts(note.strip_prefix(NOTE).unwrap_or(note));
-                let mut letters = words.chars();
-                let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-                (first + letters.as_str(), paste)
-            })
-            .collect()
+    /// Those about replication, or the others.
+    fn notes(&self, about: bool) -> Vec<(&str, &str)> {
+        let notes = self.plan().map_or(&[][..], |plan| &plan.notes).iter();
+        notes.filter(|note| note.starts_with(NOTE) == about).map(|note| page::fix_parts(note)).collect()
     }
 
     fn has_steps(&self) -> bool {
