@@ -25,9 +25,10 @@ const CONNECT_TIMEOUT_NONE: Duration = Duration::from_secs(120);
 /// Builds from a text and its surroundings.
 pub(super) fn build(text: &str, environment: &Environment) -> Result<Conninfo, ConninfoError> {
     let (pairs, notices) = text::pairs(text)?;
-    let mut builder = Builder { settings: BTreeMap::new(), environment, notices };
+    let mut builder = Builder { settings: BTreeMap::new(), environment, notices, has_password_of_its_own: false };
     builder.add(pairs, false)?;
     builder.add_service()?;
+    builder.has_password_of_its_own = builder.settings.contains_key("password");
     builder.add_environment()?;
     builder.finish()
 }
@@ -36,6 +37,8 @@ struct Builder<'a> {
     settings: BTreeMap<String, String>,
     environment: &'a Environment,
     notices: Vec<String>,
+    /// The string or its service has a password.
+    has_password_of_its_own: bool,
 }
 
 impl Builder<'_> {
@@ -149,6 +152,7 @@ impl Builder<'_> {
             user,
             database,
             password,
+            is_password_of_environment: !self.has_password_of_its_own,
             passfile,
             tls,
             tls_cache: Arc::default(),

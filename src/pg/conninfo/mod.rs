@@ -93,6 +93,17 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Where a password comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordFrom {
+    /// The connection string, or the service that it names.
+    Text,
+    /// `PGPASSWORD`.
+    Environment,
+    /// The password file.
+    File,
+}
+
 /// Everything that is needed to connect to one database.
 #[derive(Clone)]
 pub struct Conninfo {
@@ -100,6 +111,7 @@ pub struct Conninfo {
     user: String,
     database: String,
     password: Option<SecretString>,
+    is_password_of_environment: bool,
     passfile: Option<Arc<passfile::PassFile>>,
     tls: Tls,
     /// The TLS configuration made from `tls`, shared by clones: reading the system's roots takes milliseconds.
@@ -153,6 +165,15 @@ impl Conninfo {
             Host::Socket(dir) => dir.to_string_lossy().into_owned(),
         };
         self.passfile.as_ref()?.password(&host, endpoint.port, &self.database, &self.user)
+    }
+
+    /// Where the password for the first server comes from, if there is one.
+    pub fn password_from(&self) -> Option<PasswordFrom> {
+        match self.password {
+            Some(_) if self.is_password_of_environment => Some(PasswordFrom::Environment),
+            Some(_) => Some(PasswordFrom::Text),
+            None => self.endpoints.first().and_then(|endpoint| self.password(endpoint)).map(|_| PasswordFrom::File),
+        }
     }
 
     /// Everything about TLS.
@@ -219,6 +240,12 @@ impl Conninfo {
     #[must_use]
     pub fn with_database(&self, database: impl Into<String>) -> Self {
         Conninfo { database: database.into(), ..self.clone() }
+    }
+
+    /// The same server, role and database, and this password.
+    #[must_use]
+    pub fn with_password(&self, password: SecretString) -> Self {
+        Conninfo { password: Some(password), is_password_of_environment: false, ..self.clone() }
     }
 
     /// The same, but only the one server: where a session was made, its cancel request must go.

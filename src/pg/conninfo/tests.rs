@@ -264,3 +264,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_password_says_where_it_comes_from_and_can_be_another() {
+    let home = tempfile::tempdir().unwrap();
+    write(&home.path().join(".pgpass"), "h:*:*:*:filed\n", 0o600);
+    let environment = Environment { home: Some(home.path().to_owned()), ..bare() };
+    let from = |text: &str, environment: &Environment| Conninfo::parse(text, environment).unwrap().password_from();
+    assert_eq!(from("postgresql://u@h/d", &environment), Some(PasswordFrom::File));
+    assert_eq!(from("postgresql://u@other/d", &environment), None);
+    assert_eq!(from("postgresql://u@h/d", &with(&[("PGPASSWORD", "x")])), Some(PasswordFrom::Environment));
+    assert_eq!(from("postgresql://u:y@h/d", &with(&[("PGPASSWORD", "x")])), Some(PasswordFrom::Text));
+    assert_eq!(from("postgresql://u:@h/d", &with(&[("PGPASSWORD", "x")])), Some(PasswordFrom::Environment));
+    let typed = Conninfo::parse("postgresql://u@h/d", &with(&[("PGPASSWORD", "x")])).unwrap().with_password("z".to_owned().into());
+    assert_eq!((typed.password_from(), password(&typed).as_deref()), (Some(PasswordFrom::Text), Some("z")));
+}

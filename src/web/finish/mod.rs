@@ -1,6 +1,7 @@
 //! Step 5: the end. Comparing once more, turning replication off, sequences, the new connection string, and the report of it all.
 
 mod connection;
+pub mod downloads;
 mod draw;
 mod off;
 mod sequences;
