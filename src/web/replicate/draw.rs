@@ -37,7 +37,7 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
     let look = seen.as_ref().map(|seen| &seen.look);
     Ok(vec![
         Part::new("when", &when)?,
-        state(visitor, has_ends, seen.as_ref())?,
+        state(visitor, has_ends, !steps.is_empty(), seen.as_ref())?,
         Part::new("lines", &Lines { visitor, stands: &stands, shells: Tabs::shells(Step::Replicate, wanted), failed })?,
         connections,
         Part::new("steps", &Steps { steps: steps.iter().map(|step| Beside::of(step, look)).collect(), shell: shell_name })?,
@@ -101,6 +101,7 @@ impl When {
 struct State<'a> {
     visitor: &'a Visitor,
     has_ends: bool,
+    has_lines: bool,
     next: Option<Next>,
     figures: Vec<(&'static str, String)>,
     sides: Vec<Side>,
@@ -144,10 +145,11 @@ fn tone(sentence: &Sentence) -> (&'static str, &'static str) {
     }
 }
 
-fn state(visitor: &Visitor, has_ends: bool, seen: Option<&Seen>) -> Result<Part, Report> {
+fn state(visitor: &Visitor, has_ends: bool, has_lines: bool, seen: Option<&Seen>) -> Result<Part, Report> {
     let mut state = State {
         visitor,
         has_ends,
+        has_lines,
         next: seen.map(|seen| seen.look.next()),
         figures: Vec::new(),
         sides: Vec::new(),
