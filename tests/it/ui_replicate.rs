@@ -71,7 +71,7 @@ async fn replication_is_set_up_with_the_page_s_lines_watched_and_ended() {
     let page = &shown.page;
     page.until("/replicate", "Nothing is set up yet.").await;
     page.post("/commands/ask", &[("step", "replicate")]).await.expect(303);
-    let html = page.until("/replicate", "hand-live-1-publication").await;
+    let html = page.until("/replicate", "id=\"hand-live-1-publication\"").await;
     assert!(html.contains("<meta http-equiv=\"refresh\""), "a page without scripts loads itself again");
     shown.paste(&html, "live-1-publication").await;
     page.stream_until("/live/replicate", None, "The publication lr_publication has 2 tables.").await;

@@ -376,6 +376,19 @@ impl OfSequences<'_> {
         self.differences().iter().filter(|difference| difference.state == wanted).count() as u64
     }
 
+    /// How many differ in which way.
+    fn counted(&self) -> String {
+        let ways = [
+            (Stand::Behind, "behind"),
+            (Stand::Ahead, "ahead"),
+            (Stand::Missing, "not on the target"),
+            (Stand::Unseen, "that may not be read or set"),
+        ];
+        let counted = ways.map(|(state, words)| (self.in_state(state), words));
+        let words = counted.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{} {words}", number(*n)));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
     fn first(&self) -> &[Difference] {
         self.differences().get(..LIST_MAX).unwrap_or(self.differences())
     }
@@ -415,8 +428,11 @@ fn state_of(difference: &Difference) -> (&'static str, &'static str) {
 fn value(value: Option<&Value>) -> String {
     match value {
         None => "–".to_owned(),
-        Some(value) if value.called => value.last.to_string(),
-        Some(value) => format!("{} (not given out yet)", value.last),
+        Some(value) => {
+            let sign = if value.last < 0 { "−" } else { "" };
+            let unused = if value.called { "" } else { " (not given out yet)" };
+            format!("{sign}{}{unused}", number(value.last.unsigned_abs()))
+        }
     }
 }
 

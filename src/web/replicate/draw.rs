@@ -37,7 +37,7 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
     let look = seen.as_ref().map(|seen| &seen.look);
     Ok(vec![
         Part::new("when", &when)?,
-        state(visitor, has_ends, seen.as_ref())?,
+        state(visitor, has_ends, !steps.is_empty(), seen.as_ref())?,
         Part::new("lines", &Lines { visitor, stands: &stands, shells: Tabs::shells(Step::Replicate, wanted), failed })?,
         connections,
         Part::new("steps", &Steps { steps: steps.iter().map(|step| Beside::of(step, look)).collect(), shell: shell_name })?,
@@ -101,6 +101,7 @@ impl When {
 struct State<'a> {
     visitor: &'a Visitor,
     has_ends: bool,
+    has_lines: bool,
     next: Option<Next>,
     figures: Vec<(&'static str, String)>,
     sides: Vec<Side>,
@@ -144,10 +145,11 @@ fn tone(sentence: &Sentence) -> (&'static str, &'static str) {
     }
 }
 
-fn state(visitor: &Visitor, has_ends: bool, seen: Option<&Seen>) -> Result<Part, Report> {
+fn state(visitor: &Visitor, has_ends: bool, has_lines: bool, seen: Option<&Seen>) -> Result<Part, Report> {
     let mut state = State {
         visitor,
         has_ends,
+        has_lines,
         next: seen.map(|seen| seen.look.next()),
         figures: Vec::new(),
         sides: Vec::new(),
@@ -240,26 +242,15 @@ struct Lines<'a> {
     failed: String,
 }
 
-/// What the notes about replication begin with.
-const NOTE: &str = "Logical replication: ";
-
 impl Lines<'_> {
     fn plan(&self) -> Option<&commands::Plan> {
         if let Stands::Ready(ready) = self.stands { Some(ready.plan()) } else { None }
     }
 
     /// What is to be known: about replication, or before any way is gone.
-    fn notes(&self, about_replication: bool) -> Vec<(String, &str)> {
-        let notes = self.plan().map_or(&[][..], |plan| if about_replication { &plan.live_notes } else { &plan.notes });
-        notes
-            .iter()
-            .map(|note| {
-                let (words, paste) = page::fix_parts(note.strip_prefix(NOTE).unwrap_or(note));
-                let mut letters = words.chars();
-                let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-                (first + letters.as_str(), paste)
-            })
-            .collect()
+    fn notes(&self, about: bool) -> Vec<(&str, &str)> {
+        let notes = self.plan().map_or(&[][..], |plan| if about { &plan.live_notes } else { &plan.notes });
+        notes.iter().map(|note| page::fix_parts(note)).collect()
     }
 
     fn has_steps(&self) -> bool {
