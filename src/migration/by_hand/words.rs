@@ -519,13 +519,13 @@ fn about_subscription(names: &Names, subscription: &Subscription) -> Vec<Sentenc
         Seen::NotSeen => say(Tone::Unseen, "How far the tables are may not be seen with this role."),
         Seen::Seen(relations) => about_relations(relations),
     });
-    if let Seen::Seen(Some((apply, sync))) = subscription.errors {
-        if apply + sync > 0 {
-            said.push(say(
-                Tone::Attention,
-                format!("Errors so far: {apply} while changes were applied, {sync} while tables were copied. The target's log says which; a worker tries again by itself."),
-            ));
-        }
+    if let Seen::Seen(Some((apply, sync))) = subscription.errors
+        && apply + sync > 0
+    {
+        said.push(say(
+            Tone::Attention,
+            format!("Errors so far: {apply} while changes were applied, {sync} while tables were copied. The target's log says which; a worker tries again by itself."),
+        ));
     }
     said
 }

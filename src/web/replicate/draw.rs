@@ -242,18 +242,15 @@ struct Lines<'a> {
     failed: String,
 }
 
-/// What the notes about replication begin with.
-const NOTE: &str = "Logical replication: ";
-
 impl Lines<'_> {
     fn plan(&self) -> Option<&commands::Plan> {
         if let Stands::Ready(ready) = self.stands { Some(ready.plan()) } else { None }
     }
 
-    /// Those about replication, or the others.
-    fn notes(&self, about: bool) -> Vec<(&str, &str)> {
-        let notes = self.plan().map_or(&[][..], |plan| &plan.notes).iter();
-        notes.filter(|note| note.starts_with(NOTE) == about).map(|note| page::fix_parts(note)).collect()
+    /// What is to be known: about replication, or before any way is gone.
+    fn notes(&self, about_replication: bool) -> Vec<(&str, &str)> {
+        let notes = self.plan().map_or(&[][..], |plan| if about_replication { &plan.live_notes } else { &plan.notes });
+        notes.iter().map(|note| page::fix_parts(note)).collect()
     }
 
     fn has_steps(&self) -> bool {
