@@ -139,8 +139,8 @@ async fn behind(pair: &Pair) {
     let mut holder = pair.new.connect("shop").await;
     let held = holder.transaction().await.unwrap();
     held.batch_execute("lock table big in access exclusive mode").await.unwrap();
-    pair.old.psql("shop", "insert into big select n, repeat(md5(n::text), 40) from generate_series(10001, 14000) n").await;
-    let look = pair.until("the target is behind", |look| matches!(look.lag(), Lag::Bytes(bytes) if bytes > 4 << 20)).await;
+    pair.old.psql("shop", "insert into big select n, repeat(md5(n::text), 40) from generate_series(10001, 30000) n").await;
+    let look = pair.until("the target is behind", |look| matches!(look.lag(), Lag::Bytes(bytes) if bytes > 8 << 20)).await;
     assert!(look.lag().words().ends_with(" MiB behind"), "{:?}", look.lag());
     assert_next(&look, Stage::Following, Some("live-4-progress"));
     let refused = pair.turn_off(AGREED).await.unwrap_err();
@@ -205,7 +205,7 @@ async fn end(pair: &Pair) {
     assert_eq!(pair.old.query("shop", left).await, "0|theirs");
     assert_eq!(pair.new.query("shop", "select count(*) from pg_subscription").await, "0");
     let rows = "select (select count(*) from big), (select count(*) from \"It's\")";
-    assert_eq!(pair.new.query("shop", rows).await, "6001|500");
+    assert_eq!(pair.new.query("shop", rows).await, "22001|500");
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn set_up(shown: &Shown, html: &str) {
     let mut holder = shown.new.connect("shop").await;
     let held = holder.transaction().await.unwrap();
     held.batch_execute("lock table big in access exclusive mode").await.unwrap();
-    shown.old.psql("shop", "insert into big select n, repeat(md5(n::text), 40) from generate_series(10001, 13000) n").await;
+    shown.old.psql("shop", "insert into big select n, repeat(md5(n::text), 40) from generate_series(10001, 30000) n").await;
     page.until("/replicate", " MiB behind").await;
     held.rollback().await.unwrap();
     page.until("/replicate", "caught up").await;
@@ -136,8 +136,8 @@ async fn compare(shown: &Shown) {
     page.until("/finish", "2 were set on the target.").await;
     assert_eq!(shown.new.query("shop", "select last_value from numbers").await, "41");
     page.post("/finish/verify", &[("method", "hash")]).await.expect(303);
-    let html = page.until("/finish", "Compare again").await;
-    assert!(html.contains("<dd>2 of 2</dd>") && html.contains("<dd>5,500</dd>"), "{html}");
+    let html = page.until("/finish", "Tables equal").await;
+    assert!(html.contains("<dd>2 of 2</dd>") && html.contains("<dd>22,500</dd>"), "{html}");
     // A row that is missing is found by the next comparison.
     shown.new.psql("shop", "delete from big where id = 7").await;
     page.post("/finish/verify", &[("method", "hash")]).await.expect(303);

@@ -248,8 +248,8 @@ impl Lines<'_> {
     }
 
     /// What is to be known: about replication, or before any way is gone.
-    fn notes(&self, about: bool) -> Vec<(&str, &str)> {
-        let notes = self.plan().map_or(&[][..], |plan| if about { &plan.live_notes } else { &plan.notes });
+    fn notes(&self, about_replication: bool) -> Vec<(&str, &str)> {
+        let notes = self.plan().map_or(&[][..], |plan| if about_replication { &plan.live_notes } else { &plan.notes });
         notes.iter().map(|note| page::fix_parts(note)).collect()
     }
 
