@@ -107,11 +107,11 @@ fn heading(text: &str) -> Vec<Line> {
 }
 
 fn notes(plan: &Plan) {
-    if plan.notes.is_empty() {
+    if plan.all_notes().next().is_none() {
         return;
     }
     print_out(&heading("To know before"));
-    plan.notes.iter().for_each(|note| print_out(&comment("* ", note)));
+    plan.all_notes().for_each(|note| print_out(&comment("* ", note)));
 }
 
 fn print_text(style: &Style<'_>, plan: &Plan) {
@@ -192,7 +192,7 @@ fn document(style: &Style<'_>, plan: &Plan, script: Option<&Path>) -> Value {
         "source": plan.source.label,
         "target": plan.target.label,
         "shell": style.shell,
-        "notes": plan.notes,
+        "notes": plan.all_notes().collect::<Vec<_>>(),
         "connections": style.connections(plan),
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "directory": script.map(|dir| dir.to_string_lossy()),

@@ -1,5 +1,6 @@
 //! The story of a migration: one room per phase, called in order.
 
+pub mod by_hand;
 pub mod commands;
 pub mod copy;
 pub mod ends;

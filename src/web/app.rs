@@ -10,8 +10,12 @@ use tokio_util::task::TaskTracker;
 
 use super::guard::Guard;
 use super::live::Live;
+use super::replay::Replay;
 use super::{check, commands, copy, create, finish, replicate};
 use crate::migration::ends::{Source, Target};
+
+/// The stack of a thread for a migration: as large as that of the thread that the command line runs one on.
+const STACK: usize = 16 * 1024 * 1024;
 
 /// What was asked for on the command line.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub struct Options {
     pub target: Option<Target>,
     /// The key of Neon's API, if the environment has it.
     pub api_key: Option<SecretString>,
+    /// The recording that is played, instead of a migration.
+    pub replay: Option<Replay>,
 }
 
 /// The databases and the key. They are kept in memory only.
@@ -54,6 +60,8 @@ pub struct Inner {
     pub guard: Guard,
     /// The migration that is shown.
     pub live: Live,
+    /// The recording that is played.
+    pub replay: Option<Replay>,
     /// Step 1.
     pub check: check::State,
     /// Step 2.
@@ -84,8 +92,10 @@ impl App {
     /// Begins with what the command line says. `stop` ends everything.
     pub fn new(mut options: Options, guard: Guard, stop: CancellationToken) -> App {
         let ends = Ends { source: options.source.take(), target: options.target.take(), api_key: options.api_key.take() };
+        let replay = options.replay.take();
         App(Arc::new(Inner {
             options,
+            replay,
             guard,
             live: Live::default(),
             check: check::State::default(),
@@ -121,7 +131,7 @@ impl App {
         F: Future<Output = ()>,
     {
         let (app, runtime, under_way) = (self.clone(), tokio::runtime::Handle::current(), self.tasks.token());
-        let thread = std::thread::Builder::new().name("migration".to_owned());
+        let thread = std::thread::Builder::new().name("migration".to_owned()).stack_size(STACK);
         thread.spawn(move || {
             let _under_way = under_way;
             runtime.block_on(work());

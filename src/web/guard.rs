@@ -235,6 +235,9 @@ async fn pass(app: &App, request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let Some(visitor) = guard.visitor(request.headers()) else { return page::not_invited(guard.password.is_some()) };
+    if !safe && app.replay.is_some() && !matches!(request.uri().path(), "/replay" | "/share") {
+        return page::refused(StatusCode::FORBIDDEN, "This is a recording: nothing can be done in it.");
+    }
     let mut request = if safe {
         request
     } else {

@@ -227,9 +227,14 @@ impl Live {
         self.read(|shown| shown.view.index)
     }
 
+    /// Changes when another migration is shown, or the same from its beginning.
+    pub fn epoch(&self) -> u64 {
+        self.read(|shown| shown.epoch)
+    }
+
     /// The id of an event of the stream: an index means nothing to another process, nor to another migration.
     pub fn id(&self, index: EventIndex) -> String {
-        format!("{}.{}.{index}", std::process::id(), self.read(|shown| shown.epoch))
+        format!("{}.{}.{index}", std::process::id(), self.epoch())
     }
 
     /// From where a page that saw an event goes on.

@@ -19,6 +19,7 @@ pub mod finish;
 pub mod guard;
 pub mod live;
 pub mod page;
+pub mod replay;
 pub mod replicate;
 mod server;
 mod sse;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::app::App;
 use super::guard::{Role, Visitor};
-use super::{assets, check, copy, create, finish, replicate};
+use super::{assets, check, copy, create, finish, replay, replicate};
 use crate::engine::report::{Exit, Report};
 
 /// How often a page without scripts loads itself again while something goes on.
@@ -144,7 +144,14 @@ pub type Wanted = std::collections::BTreeMap<String, String>;
 /// # Errors
 /// A fault of this program.
 pub fn parts(app: &App, visitor: &Visitor, step: Step, wanted: &Wanted) -> Result<Vec<Part>, Report> {
-    let mut parts = vec![rail(app, step)?, banner(app, visitor)?];
+    let mut parts = vec![rail(app, step)?, banner(app, visitor, step)?];
+    if let Some(recorded) = replay::part(app, step)? {
+        parts.push(recorded);
+        return Ok(parts);
+    }
+    // Nobody can act on a recording, so no form that would is drawn.
+    let watching = app.replay.is_some().then(|| Visitor { role: Role::Watcher, csrf: visitor.csrf.clone() });
+    let visitor = watching.as_ref().unwrap_or(visitor);
     parts.extend(match step {
         Step::Check => check::parts(app, visitor, wanted)?,
         Step::Create => create::parts(app, visitor, wanted)?,
@@ -156,6 +163,9 @@ pub fn parts(app: &App, visitor: &Visitor, step: Step, wanted: &Wanted) -> Resul
 }
 
 fn standing(app: &App, step: Step) -> Standing {
+    if let Some(recorded) = replay::standing(app, step) {
+        return recorded;
+    }
     match step {
         Step::Check => check::standing(app),
         Step::Create => create::standing(app),
@@ -183,13 +193,15 @@ struct Banner<'a> {
     visitor: &'a Visitor,
     source: Option<String>,
     target: Option<String>,
+    recording: Option<String>,
 }
 
-fn banner(app: &App, visitor: &Visitor) -> Result<Part, Report> {
+fn banner(app: &App, visitor: &Visitor, step: Step) -> Result<Part, Report> {
     let ends = app.ends();
     let source = ends.source.map(|source| source.info().label());
     let target = ends.target.map(|target| target.info().label());
-    Part::new("banner", &Banner { visitor, source, target })
+    let recording = replay::banner(app, visitor, step)?;
+    Part::new("banner", &Banner { visitor, source, target, recording })
 }
 
 #[derive(Template)]
@@ -219,7 +231,8 @@ pub async fn show(
     Query(wanted): Query<Wanted>,
 ) -> Response {
     // Asked first: what ends while the page is drawn is loaded once more, and not shown as running for ever.
-    let running = Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
+    let is_watched = step == Step::Replicate && replicate::is_watchable(&app);
+    let running = is_watched || Step::ALL.into_iter().any(|step| standing(&app, step).state == StepState::Running);
     let parts = match parts(&app, &visitor, step, &wanted) {
         Ok(parts) => parts,
         Err(report) => return failed(&report),

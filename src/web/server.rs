@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::app::{App, Options};
 use super::guard::{self, Guard, Place, Role};
-use super::{assets, check, commands, copy, create, finish, live, page, replicate, sse, tls};
+use super::{assets, check, commands, copy, create, finish, live, page, replay, replicate, sse, tls};
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;
 
@@ -113,8 +113,13 @@ pub async fn serve(serving: Serving, options: Options, stop: CancellationToken, 
     Ok(Exit::Done)
 }
 
-/// Shows the migration that was worked on last.
+/// Shows the recording, or the migration that was worked on last.
 fn begin(app: &App) {
+    if app.replay.is_some() {
+        let shown = app.clone();
+        app.spawn(async move { replay::play(&shown).await });
+        return;
+    }
     if let Some(dir) = state::migrations(&app.options.state_root).into_iter().next() {
         let shown = app.clone();
         app.spawn(async move {
@@ -141,6 +146,8 @@ fn router(app: App) -> Router {
         .merge(commands::routes())
         .merge(replicate::routes())
         .merge(finish::routes())
+        .merge(finish::downloads::routes())
+        .merge(replay::routes())
         .layer(middleware::from_fn_with_state(app.clone(), guard::watch))
         .layer(DefaultBodyLimit::max(512 * 1024))
         .with_state(app)

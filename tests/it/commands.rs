@@ -48,19 +48,19 @@ async fn commands(source: &str, target: &str, args: &[&str]) -> Outcome {
 }
 
 /// A folder of scripts.
-struct Scripts {
+pub struct Scripts {
     dir: tempfile::TempDir,
     passwords: Option<(String, String)>,
 }
 
 impl Scripts {
-    async fn write(source: &str, target: &str, args: &[&str]) -> Scripts {
+    pub async fn write(source: &str, target: &str, args: &[&str]) -> Scripts {
         let dir = tempfile::tempdir().unwrap();
         commands(source, target, &[&["--script", dir.path().to_str().unwrap()], args].concat()).await.expect_code(0);
         Scripts { dir, passwords: None }
     }
 
-    fn with(mut self, source: &str, target: &str) -> Scripts {
+    pub fn with(mut self, source: &str, target: &str) -> Scripts {
         self.passwords = Some((source.to_owned(), target.to_owned()));
         self
     }
@@ -93,7 +93,7 @@ impl Scripts {
         if done.status.success() { Ok(out) } else { Err(format!("{name}: {}\n{out}\n{err}\n{}", done.status, self.text(name))) }
     }
 
-    async fn run(&self, name: &str) -> String {
+    pub async fn run(&self, name: &str) -> String {
         self.try_run(name).await.unwrap_or_else(|said| panic!("{said}"))
     }
 }

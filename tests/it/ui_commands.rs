@@ -32,4 +32,7 @@ async fn the_lines_are_made_shown_for_any_shell_and_hold_no_password_until_it_is
     assert!(!answer["then"][0]["html"].as_str().unwrap().contains(&password), "it is to be taken away again");
     assert_eq!(shown.headers["cache-control"], "no-store");
     assert!(!page.get("/copy").await.body.contains(&password));
+    let plain = page.post("/commands/passwords", &[("step", "copy"), ("shell", "powershell")]).await.expect(200).body;
+    assert!(plain.contains(&password) && plain.contains("Hide the passwords"), "{plain}");
+    page.post("/commands/passwords", &[("step", "copy"), ("shell", "powershell"), ("hide", "true")]).await.expect(303);
 }

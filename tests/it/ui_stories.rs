@@ -45,6 +45,19 @@ async fn two_browsers_at_once_and_a_program_that_is_killed_and_started_again() {
 }
 
 #[tokio::test]
+async fn wrong_strings_and_a_check_that_is_mended_in_the_middle() {
+    let (state, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(17).await);
+    cluster.psql("postgres", "create role app superuser login password 'plantedPw6603'").await;
+    cluster.create_database("src").await;
+    cluster.psql("src", "create table \"<b>no key</b>\" (n int)").await;
+    let (source, wrong) = (cluster.url("app", "plantedPw6603", "src"), cluster.url("app", "plantedWrong1180", "src"));
+    let given = [("SOURCE", source.as_str()), ("WRONG_PASSWORD", wrong.as_str())];
+    let mend = async |_: &str| cluster.psql("src", "alter table \"<b>no key</b>\" add primary key (n)").await;
+    let ui = Ui::start(Ui::command(state.path(), &[])).await;
+    ui.tell_with("check.mjs", &given, &["plantedPw6603", "plantedWrong1180"], mend).await;
+}
+
+#[tokio::test]
 async fn the_lines_to_run_by_hand() {
     let (state, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(17).await);
     cluster.psql("postgres", "create role app superuser login password 'plantedPw6602'").await;

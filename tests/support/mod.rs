@@ -15,6 +15,7 @@ pub mod poll;
 pub mod pooler;
 pub mod postgres;
 pub mod proxy;
+pub mod recording;
 pub mod roles;
 pub mod terminal;
 pub mod values;

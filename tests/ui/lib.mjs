@@ -284,19 +284,21 @@ export async function axe(page, where) {
     if (lines.length > 0) throw new Error(`${where}: axe finds${lines.join('')}`);
 }
 
-/** Begins to measure how smooth a page is; gives a function that tells its longest frame since then, in milliseconds (0: none above 50). */
+/**
+ * Begins to measure how smooth a page is; gives a function that ends that, and tells the longest time in milliseconds for which one task kept the page from
+ * drawing a frame. It is the processor's time: on a machine that is busy otherwise, the clock would blame the page for its neighbours.
+ */
 export async function frames(page) {
-    await page.evaluate(() => {
-        window.longestFrame = 0;
-        const observer = new PerformanceObserver(list => {
-            window.longestFrame = Math.max(window.longestFrame, ...list.getEntries().map(frame => frame.duration));
-        });
-        observer.observe({ type: 'long-animation-frame' });
-    });
-    // What was observed is told after a frame.
-    return () => page.evaluate(() => new Promise(resolve => {
-        requestAnimationFrame(() => setTimeout(() => resolve(window.longestFrame), 50));
-    }));
+    const browser = page.context().browser();
+    await browser.startTracing(page, { categories: ['toplevel'] });
+    return async () => {
+        const { traceEvents } = JSON.parse(await browser.stopTracing());
+        const isMain = event => event.name === 'thread_name' && event.args.name === 'CrRendererMain';
+        const mains = new Set(traceEvents.filter(isMain).map(event => `${event.pid} ${event.tid}`));
+        const tasks = traceEvents.filter(event => event.tdur !== undefined && mains.has(`${event.pid} ${event.tid}`));
+        if (tasks.length === 0) throw new Error('nothing was measured');
+        return tasks.reduce((longest, task) => Math.max(longest, task.tdur), 0) / 1000;
+    };
 }
 
 /** Asks until it is so. */

@@ -9,7 +9,7 @@
   let list = [], sort = "state", falling = false, find = "", due = false, stale = true, sortedAt = 0, box = null, body = null;
   const number = new Intl.NumberFormat("en-US");
   function size(value) {
-    const units = ["B", "kB", "MB", "GB", "TB"];
+    const units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = 0;
     while (value >= 1024 && unit < 4) { value /= 1024; unit++; }
     return `${unit ? value.toFixed(1) : value} ${units[unit]}`;
@@ -41,7 +41,7 @@
   function draw() {
     if (due || !box) return;
     due = true;
-    requestAnimationFrame(() => { due = false; arrange(); paint(); });
+    requestAnimationFrame(() => { due = false; if (box.isConnected) { arrange(); paint(); } });
   }
   // What moves is put in order once a second, so that rows do not jump under the eye.
   function arrange() {

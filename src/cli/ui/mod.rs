@@ -18,6 +18,7 @@ use crate::engine::state;
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
 use crate::neon::client::DEFAULT_URL;
+use crate::web::replay::{Replay, Speed};
 use crate::web::{self, Options, Serving};
 
 /// The port of the page unless another is named.
@@ -33,7 +34,10 @@ Examples:
   neon-migrate ui --no-open                        prints the link, which works once
 
   From a machine without a browser, through a tunnel:
-    ssh -L 7432:127.0.0.1:7432 that-machine        then, there: neon-migrate ui --no-open")]
+    ssh -L 7432:127.0.0.1:7432 that-machine        then, there: neon-migrate ui --no-open
+
+  A migration that was recorded, ten times as fast, without databases:
+    neon-migrate ui --replay migration.jsonl --speed 10")]
 pub struct UiArgs {
     /// Where the data is: a connection string [default: it is asked for on the page]
     #[arg(long, value_name = "URL", env = SOURCE_VARIABLE, hide_env_values = true)]
@@ -67,6 +71,14 @@ pub struct UiArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "The page")]
     pub tls_key: Option<PathBuf>,
 
+    /// Play a recording instead, as `report --bundle` or `copy --output json` writes it; takes no database
+    #[arg(long, value_name = "FILE", help_heading = "A recording")]
+    pub replay: Option<PathBuf>,
+
+    /// How many times as fast as it happened, or max
+    #[arg(long, value_name = "N", default_value = "1", requires = "replay", help_heading = "A recording")]
+    pub speed: Speed,
+
     /// The address of Neon's API
     #[arg(long, value_name = "URL", env = "NEON_API_URL", hide_env_values = true, default_value = DEFAULT_URL, help_heading = "Neon")]
     pub api_url: String,
@@ -76,22 +88,34 @@ pub struct UiArgs {
     pub machine: Machine,
 }
 
-/// Runs the command, until it is stopped by Ctrl-C.
-///
-/// # Errors
-/// A connection string that cannot be used; an address that cannot be served at, or should not be.
-pub async fn run(args: UiArgs, talk: &Talk) -> Result<Exit, Report> {
+fn secret(variable: &str) -> Option<SecretString> {
+    std::env::var(variable).ok().map(SecretString::from).filter(|secret| !secret.expose_secret().is_empty())
+}
+
+fn options(args: &UiArgs) -> Result<Options, Report> {
+    let state_root = state::root(args.machine.state_dir.as_deref())?;
+    if let Some(file) = &args.replay {
+        // A recording has nothing to do with the databases that the environment names.
+        return Ok(Options { state_root, replay: Some(Replay::open(file, args.speed)?), ..Options::default() });
+    }
     let side = |text: &Option<ConnectionString>, side| text.as_ref().map(|text| parse(text, side)).transpose();
-    let secret =
-        |variable: &str| std::env::var(variable).ok().map(SecretString::from).filter(|secret| !secret.expose_secret().is_empty());
-    let options = Options {
-        state_root: state::root(args.machine.state_dir.as_deref())?,
+    Ok(Options {
+        state_root,
         pg_bin_dir: args.machine.pg_bin_dir.clone(),
         api_url: args.api_url.clone(),
         source: side(&args.source, Side::Source)?.map(Source::new),
         target: side(&args.target, Side::Target)?.map(Target::new),
         api_key: secret(KEY_VARIABLE),
-    };
+        replay: None,
+    })
+}
+
+/// Runs the command, until it is stopped by Ctrl-C.
+///
+/// # Errors
+/// A connection string that cannot be used; an address that cannot be served at, or should not be.
+pub async fn run(args: UiArgs, talk: &Talk) -> Result<Exit, Report> {
+    let options = options(&args)?;
     let serving = Serving {
         address: args.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))),
         names: args.name.clone(),

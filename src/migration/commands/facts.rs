@@ -103,6 +103,8 @@ pub struct OnTarget {
     pub tablespaces: Vec<String>,
     /// Subscriptions, of every database.
     pub subscriptions: Vec<String>,
+    /// Those of this database, with the publications that they subscribe to.
+    pub pairs: Vec<(String, Vec<String>)>,
     /// Extensions that only a superuser may create here, and that are not there yet.
     pub untrusted: Vec<String>,
     /// Extensions whose objects will belong to whoever creates them here.
@@ -212,6 +214,10 @@ union all select distinct 'untrusted', v.name::text from pg_available_extension_
 union all select distinct 'user level', v.name::text from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name
   where e.installed_version is null and v.version = e.default_version and not v.superuser";
 
+const PAIRS: &str = "
+select s.subname::text, s.subpublications from pg_subscription s join pg_database d on d.oid = s.subdbid
+ where d.datname = current_database() order by 1";
+
 const TARGET_SCALARS: &str = "
 select coalesce((select pg_has_role(nspowner, 'USAGE') from pg_namespace where nspname = 'public'), true) as owns_public,
        exists (select from pg_roles where rolname = 'pg_create_subscription' and pg_has_role(oid, 'USAGE')) as may_subscribe,
@@ -259,12 +265,16 @@ pub async fn on_target(client: &Client) -> Result<OnTarget, Error> {
         client.batch_execute(BEGIN).await.map_err(failed)?;
         let lists = client.query_typed(TARGET_LISTS, &[]).await.map_err(failed)?;
         let row = one(client, TARGET_SCALARS).await.map_err(|error| Side::Target.failed("looking at the target", error))?;
+        let pairs = client.query_typed(PAIRS, &[]).await.map_err(failed)?;
+        let pair = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let pairs = pairs.iter().map(pair).collect::<Result<_, _>>().map_err(failed)?;
         client.batch_execute("rollback").await.map_err(failed)?;
         let is = |name: &str| row.try_get::<_, bool>(name).map_err(failed);
         Ok(OnTarget {
             roles: named(&lists, "role"),
             tablespaces: named(&lists, "tablespace"),
             subscriptions: named(&lists, "subscription"),
+            pairs,
             untrusted: named(&lists, "untrusted"),
             user_level: named(&lists, "user level"),
             owns_public: is("owns_public")?,

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::connection::End;
 use self::facts::{Dependent, OnSource, OnTarget};
+pub use self::replication::Names;
 use super::ends::{Source, Target};
 use super::error::{Error, Side};
 use super::preflight::Facts;
@@ -32,8 +33,12 @@ pub struct Plan {
     pub target: End,
     /// What to know before anything is run, a text each.
     pub notes: Vec<String>,
+    /// What to know before replication is set up, a text each.
+    pub live_notes: Vec<String>,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// What logical replication's steps call what they create; nothing if there are none.
+    pub names: Option<Names>,
 }
 
 /// The way that a step belongs to.
@@ -179,12 +184,18 @@ pub async fn plan(source: &Source, target: &Target, facts: &Facts, options: Opti
     (here.encrypted, there.encrypted) = (on_source.encrypted, on_target.encrypted);
     let basis =
         Basis { facts, on_source, on_target, provider, schemas, extensions, dependents, source: here, target: there, options };
-    let mut notes = basis.notes();
+    let notes = basis.notes();
     let mut steps = dump::steps(&basis);
-    let (live, more) = replication::steps(&basis);
+    let (live, live_notes, names) = replication::steps(&basis);
     steps.extend(live);
-    notes.extend(more);
-    Ok(Plan { source: basis.source, target: basis.target, notes, steps })
+    Ok(Plan { source: basis.source, target: basis.target, notes, live_notes, steps, names })
+}
+
+impl Plan {
+    /// What to know before any way is gone.
+    pub fn all_notes(&self) -> impl Iterator<Item = &String> {
+        self.notes.iter().chain(&self.live_notes)
+    }
 }
 
 fn left_out_extensions(facts: &Facts, source: &OnSource, target: &OnTarget, provider: &Provider) -> Vec<(String, String)> {

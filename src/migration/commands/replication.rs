@@ -5,6 +5,7 @@
 //! writes.
 
 use super::dump::{self, Files, analyze};
+use super::facts::{OnSource, OnTarget};
 use super::quote::{keyword_value, pattern};
 use super::{Action, Basis, Flag, Step, Tool, Way, some_of};
 use crate::migration::error::Side;
@@ -14,24 +15,63 @@ use crate::pg::names::{Ident, QualifiedName, human, literal};
 
 const SCHEMA_FILES: Files = Files { archive: "schema.bak", list: "schema.list" };
 
-/// Names that nobody has yet. A slot bears its subscription's name.
-#[derive(Debug, PartialEq, Eq)]
-struct Names {
-    publication: String,
-    subscription: String,
+const PUBLICATION: &str = "lr_publication";
+const SUBSCRIPTION: &str = "lr_subscription";
+
+/// What the lines call what they create. A slot bears its subscription's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The publication on the source.
+    pub publication: String,
+    /// The subscription on the target, and the slot on the source.
+    pub subscription: String,
 }
 
-/// The steps, and what to know before. No steps if there is no table to publish.
-pub(super) fn steps(basis: &Basis<'_>) -> (Vec<Step>, Vec<String>) {
+impl Default for Names {
+    /// Those that come first.
+    fn default() -> Names {
+        Names { publication: PUBLICATION.to_owned(), subscription: SUBSCRIPTION.to_owned() }
+    }
+}
+
+impl Names {
+    /// Those of a subscription of this pair that such lines made before, else some that nobody has yet.
+    fn of(on_source: &OnSource, on_target: &OnTarget) -> Names {
+        Names::paired(&on_source.publications, &on_target.pairs).unwrap_or_else(|| Names {
+            publication: free(PUBLICATION, &on_source.publications),
+            subscription: free(SUBSCRIPTION, &[&on_target.subscriptions[..], &on_source.slots[..]].concat()),
+        })
+    }
+
+    /// Those of a subscription, given with what it subscribes to, that such lines made for one of these publications. Both names have to be such as
+    /// the lines give: of anybody else's replication nothing is ours to end.
+    pub fn paired(publications: &[String], subscriptions: &[(String, Vec<String>)]) -> Option<Names> {
+        let ours = |(subscription, of): &&(String, Vec<String>)| {
+            is_numbered(subscription, SUBSCRIPTION)
+                && matches!(of.as_slice(), [one] if is_numbered(one, PUBLICATION) && publications.contains(one))
+        };
+        let (subscription, of) = subscriptions.iter().find(ours)?;
+        Some(Names { publication: of.first()?.clone(), subscription: subscription.clone() })
+    }
+}
+
+/// Whether a name is one of those that [`free`] gives.
+fn is_numbered(name: &str, wanted: &str) -> bool {
+    match name.strip_prefix(wanted) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('_').is_some_and(|number| number.parse::<u32>().is_ok()),
+        None => false,
+    }
+}
+
+/// The steps, what to know before, and the names. No steps if there is no table to publish.
+pub(super) fn steps(basis: &Basis<'_>) -> (Vec<Step>, Vec<String>, Option<Names>) {
     let sorted = Sorted::of(basis);
     if sorted.published.is_empty() {
         let note = "Logical replication: the source has no table that can be published, so there are no lines for it.";
-        return (Vec::new(), std::iter::once(note.to_owned()).chain(sorted.notes(basis)).collect());
+        return (Vec::new(), std::iter::once(note.to_owned()).chain(sorted.notes(basis)).collect(), None);
     }
-    let names = Names {
-        publication: free("lr_publication", &basis.on_source.publications),
-        subscription: free("lr_subscription", &[&basis.on_target.subscriptions[..], &basis.on_source.slots[..]].concat()),
-    };
+    let names = Names::of(&basis.on_source, &basis.on_target);
     let mut steps = vec![publication(&names, &sorted), schema(basis), subscription(basis, &names), progress(&names)];
     steps.push(drain(&names));
     steps.push(sequences(basis));
@@ -43,7 +83,7 @@ pub(super) fn steps(basis: &Basis<'_>) -> (Vec<Step>, Vec<String>) {
     steps.push(analyze("live-9-analyze", Way::Live));
     let mut notes = needs(basis);
     notes.extend(sorted.notes(basis));
-    (steps, notes)
+    (steps, notes, Some(names))
 }
 
 fn free(wanted: &str, taken: &[String]) -> String {
@@ -434,5 +474,26 @@ mod tests {
         let taken = ["lr_publication".to_owned(), "lr_publication_2".to_owned()];
         assert_eq!(free("lr_publication", &taken), "lr_publication_3");
         assert_eq!(free("lr_publication", &[]), "lr_publication");
+        assert!(taken.iter().all(|name| is_numbered(name, PUBLICATION)));
+    }
+
+    #[test]
+    fn only_what_such_lines_made_for_this_pair_is_found_again() {
+        let found = |publication: &str, subscription: &str, of: &[&str]| {
+            let of = of.iter().map(|name| (*name).to_owned()).collect();
+            Names::paired(&[publication.to_owned()], &[(subscription.to_owned(), of)]).map(|names| names.subscription)
+        };
+        assert_eq!(found("lr_publication", "lr_subscription", &["lr_publication"]).as_deref(), Some("lr_subscription"));
+        assert_eq!(found("lr_publication", "lr_subscription_2", &["lr_publication"]).as_deref(), Some("lr_subscription_2"));
+        for (publication, subscription, of) in [
+            ("lr_publication", "reports", &["lr_publication"][..]),
+            ("everything", "lr_subscription", &["everything"]),
+            ("lr_publication", "lr_subscription", &["lr_publication_2"]),
+            ("lr_publication", "lr_subscription", &["lr_publication", "more"]),
+            ("lr_publication", "lr_subscription_x", &["lr_publication"]),
+            ("lr_publication", "lr_subscription2", &["lr_publication"]),
+        ] {
+            assert_eq!(found(publication, subscription, of), None, "{publication} {subscription} {of:?}");
+        }
     }
 }

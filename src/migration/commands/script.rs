@@ -430,7 +430,9 @@ mod tests {
             source: end(Side::Source, "postgresql://it%27s%20%22me%22:pl%27anted@db.example.com/a%24b?options=-c%20x%3D1"),
             target: end(Side::Target, "postgresql://owner:planted@ep-x.aws.neon.tech/shop?sslmode=require"),
             notes: Vec::new(),
+            live_notes: Vec::new(),
             steps: Vec::new(),
+            names: None,
         }
     }
 

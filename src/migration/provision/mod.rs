@@ -10,6 +10,8 @@ mod region;
 pub mod report;
 mod size;
 
+pub(crate) use self::size::human as human_size;
+
 use std::path::{Path, PathBuf};
 
 use self::plan::Plan;

@@ -74,7 +74,7 @@ fn check(range: Range) -> Result<(), Report> {
 }
 
 /// A size for people.
-pub(super) fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     let (unit, name) = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")]
         .into_iter()
         .find(|(unit, _)| bytes >= *unit)

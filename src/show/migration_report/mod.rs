@@ -94,11 +94,12 @@ impl MigrationReport<'_> {
 
     /// What it is called, after the database that moves.
     fn title(&self) -> String {
-        let database =
-            self.view.run.as_ref().and_then(|run| run.source.rsplit_once('/')).map_or(self.name, |(_, database)| database);
-        match self.view.run.as_ref().map(|run| run.command.as_str()) {
-            Some("verify") => format!("The comparison of {database}"),
-            _ => format!("The migration of {database}"),
+        let run = self.view.run.as_ref();
+        let what = if run.is_some_and(|run| run.command == "verify") { "The comparison" } else { "The migration" };
+        // The labels of a recording name no database.
+        match run.and_then(|run| run.source.rsplit_once('/')) {
+            Some((_, database)) => format!("{what} of {database}"),
+            None => what.to_owned(),
         }
     }
 

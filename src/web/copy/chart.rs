@@ -57,13 +57,9 @@ pub fn chart(shown: &Shown) -> Result<Part, Report> {
     let line = speeds.iter().map(point).collect::<Vec<_>>().join(" ");
     let area = format!("0,{HEIGHT} {line} {WIDTH},{HEIGHT}");
     let mean = samples.last().map_or(0, |end| end.bytes).saturating_sub(samples.first().map_or(0, |start| start.bytes));
-    let words = format!(
-        "{} in {}; at most {}, lately {}.",
-        bytes(mean),
-        duration(std::time::Duration::from_secs_f64(span)),
-        rate(most),
-        rate(last.1)
-    );
+    let lately = if last.1 > 0.0 { format!(", lately {}", rate(last.1)) } else { String::new() };
+    let words =
+        format!("{} in {}; at most {}{lately}.", bytes(mean), duration(std::time::Duration::from_secs_f64(span)), rate(most));
     let from = duration(std::time::Duration::from_secs_f64(span));
     Part::new("chart", &Chart { line, area, top: rate(most), words, from })
 }

@@ -139,15 +139,23 @@ pub fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec<Part>,
         let stage = stage(shown);
         Ok(vec![
             ways::now(visitor, &inner, shown, stage, &ends)?,
-            moving::progress(visitor, &inner, shown, stage)?,
             end::end(shown, stage)?,
+            moving::progress(visitor, &inner, shown, stage)?,
             chart::chart(shown)?,
             tables::tables(shown, wanted)?,
             moving::log(shown)?,
             ways::ways(app, visitor, &inner, shown, (stage, &ends))?,
-            commands::part(app, visitor, wanted)?,
+            by_hand(app, visitor, wanted, stage)?,
         ])
     })
+}
+
+/// The lines; while a copy runs there is nothing to do by hand.
+fn by_hand(app: &App, visitor: &Visitor, wanted: &Wanted, stage: Stage) -> Result<Part, Report> {
+    match stage {
+        Stage::Ours | Stage::Elsewhere(_) => Ok(Part { id: "hand", html: String::new() }),
+        _ => commands::part(app, visitor, wanted),
+    }
 }
 
 /// The tables that changed after the event `seen`, as JSON for the table of tables, and the event that is seen then.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::work::Job;
 use super::{Inner, Stage};
 use crate::engine::finding::Severity;
+use crate::engine::phase::Phase;
 use crate::engine::report::Report;
 use crate::engine::view::{PhaseView, Retrying, State, View};
 use crate::show::conclusion::phase_time;
@@ -73,12 +74,15 @@ impl Progress<'_> {
             figures.extend(progress.and_then(|progress| progress.bytes_per_second).map(|speed| ("speed", rate(speed))));
             figures.extend(progress.and_then(|progress| progress.eta_seconds).map(|band| ("still to go", eta(band))));
         }
-        figures.push(("time so far", duration(self.view.elapsed(self.now))));
+        figures.push((if self.is_moving { "time so far" } else { "time" }, duration(self.view.elapsed(self.now))));
         figures
     }
 
     fn phases(&self) -> Vec<(&PhaseView, (&'static str, &'static str), String, String)> {
-        let took = |phase: &PhaseView| phase_time(self.view, phase.phase).map(duration).unwrap_or_default();
+        // The journal is opened only when both ends are known, so it cannot say how long the look took.
+        let took = |phase: &PhaseView| {
+            phase_time(self.view, phase.phase).filter(|_| phase.phase != Phase::Preflight).map(duration).unwrap_or_default()
+        };
         let result =
             |phase: &PhaseView| if phase.state == State::Done { phases::result(phase.phase, self.view) } else { String::new() };
         self.view.phases.iter().map(|phase| (phase, standing(phase.state), result(phase), took(phase))).collect()

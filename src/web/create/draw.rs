@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::form::{self, Choice, Typed};
 use super::project::{Done, Progress, Ready, Stage, Summary};
-use super::{Asked, Earlier, Inner, Way};
+use super::{Asked, Earlier, Inner, Way, existing};
 use crate::engine::checkup::Checkup;
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::Report;
@@ -13,6 +13,7 @@ use crate::neon::regions;
 use crate::neon::types::OperationStatus;
 use crate::pg::names::human_line;
 use crate::web::app::App;
+use crate::web::connection::Field;
 use crate::web::guard::Visitor;
 use crate::web::page::{Part, Wanted, fix_parts, report_html};
 
@@ -28,7 +29,7 @@ pub(super) fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Vec
         way: chosen.unwrap_or(inner.way),
         is_open: label.is_none() || chosen.is_some() || !matches!(inner.stage, Stage::Form),
         is_looking: inner.pair.looking.is_asking(),
-        earlier_connection: earlier_connection(inner, label.as_deref()),
+        target: target_field(inner)?,
         fields: proposed.as_ref().map(|plan| fields(inner, plan)).unwrap_or_default(),
         proposal_failed: proposed.as_ref().err().map(report_html).transpose()?,
         source: source_card(inner, has_source)?,
@@ -132,10 +133,14 @@ fn earlier_to_offer<'a>(inner: &'a Inner, label: Option<&str>) -> Option<&'a Ear
     inner.source.earlier.as_ref().filter(|earlier| is_open && !earlier.is_target(label))
 }
 
-/// The string of an earlier project whose password has to be brought by somebody.
-fn earlier_connection(inner: &Inner, label: Option<&str>) -> Option<String> {
-    let earlier = earlier_to_offer(inner, label).filter(|earlier| !earlier.is_kept && inner.account.known().is_none())?;
-    earlier.project.connection.clone()
+fn target_field(inner: &Inner) -> Result<Field, Report> {
+    let known = existing::shown(inner);
+    let hint = match &known {
+        Some(_) => "This is the project that was created for this source; only its password is missing. Neon's console shows it.",
+        None => "At Neon, take the direct one, without -pooler in its host.",
+    };
+    let field = Field::new("target", "Connection string of the target", known.as_ref())?;
+    Ok(Field { hint, wrong: inner.pair.wrong.clone(), accepted: inner.pair.accepted, ..field })
 }
 
 #[derive(Template)]
@@ -145,7 +150,7 @@ struct WayView<'a> {
     way: Way,
     is_open: bool,
     is_looking: bool,
-    earlier_connection: Option<String>,
+    target: Field,
     fields: Vec<Group>,
     proposal_failed: Option<String>,
     source: SourceCard,
@@ -155,15 +160,6 @@ struct WayView<'a> {
 }
 
 impl WayView<'_> {
-    /// Changes when a string was accepted: a page that has the field of before gets an empty one.
-    fn accepted(&self) -> u64 {
-        self.inner.pair.accepted
-    }
-
-    fn target_error(&self) -> Option<&str> {
-        self.inner.errors.get("target").map(String::as_str)
-    }
-
     fn summary(&self) -> Option<&Summary> {
         if let Stage::Summary(summary) = &self.inner.stage { Some(summary) } else { None }
     }
@@ -189,7 +185,7 @@ impl WayView<'_> {
     }
 
     fn has_errors(&self) -> bool {
-        self.inner.errors.keys().any(|field| *field != "target")
+        !self.inner.errors.is_empty()
     }
 }
 
@@ -286,11 +282,11 @@ fn key_card(inner: &Inner) -> Result<KeyCard, Report> {
 /// Fields that belong together.
 struct Group {
     title: &'static str,
-    fields: Vec<Field>,
+    fields: Vec<Entry>,
 }
 
 /// A field of the form.
-struct Field {
+struct Entry {
     id: &'static str,
     label: &'static str,
     value: String,
@@ -305,7 +301,7 @@ fn fields(inner: &Inner, plan: &Plan) -> Vec<Group> {
     let proposed = Typed::of(&plan.request);
     let shown = inner.typed.over(proposed.clone());
     let why = |name: &str| plan.items.iter().find(|item| item.name == name).map(|item| item.why.clone()).unwrap_or_default();
-    let field = |id: &'static str, label, (value, proposed): (&String, &String), choices: Vec<Choice>, hint: String| Field {
+    let field = |id: &'static str, label, (value, proposed): (&String, &String), choices: Vec<Choice>, hint: String| Entry {
         id,
         label,
         hint: if value == proposed { hint } else { format!("Proposed: {}. {hint}", label_of(&choices, proposed)) },

@@ -5,10 +5,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
 use super::project::{opened, usable};
-use super::{Asked, Way, change};
+use super::{Asked, Inner, Way, change};
 use crate::engine::checkup::Checkup;
 use crate::engine::finding::{Finding, Severity};
 use crate::engine::report::{Exit, Report};
@@ -20,6 +19,7 @@ use crate::migration::provision::report;
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::tools::Search;
 use crate::web::app::App;
+use crate::web::connection::{Typed, Wrong};
 use crate::web::page::{Step, after};
 
 /// The check of the target beside the source.
@@ -30,6 +30,8 @@ pub(super) struct Pair {
     pub(super) label: String,
     /// How often a target was accepted.
     pub(super) accepted: u64,
+    /// What is wrong with what was typed.
+    pub(super) wrong: Option<Wrong>,
 }
 
 /// What was seen.
@@ -46,12 +48,6 @@ const SAME_DATABASE: &str = "A3";
 /// What is told when they are not.
 const SAME_DATABASE_CODE: &str = "same-database";
 
-/// What is typed.
-#[derive(Deserialize)]
-pub struct Entered {
-    target: SecretString,
-}
-
 /// The target that a connection string describes.
 ///
 /// # Errors
@@ -60,19 +56,29 @@ pub(super) fn parsed(text: &str) -> Result<Target, String> {
     Conninfo::parse(text.trim(), &Environment::of_process()).map(Target::new).map_err(|error| error.to_string())
 }
 
+/// What the field shows before anybody has typed: the project that was created for this source, if only its password is missing.
+pub(super) fn shown(inner: &Inner) -> Option<Conninfo> {
+    let earlier = inner.source.earlier.as_ref().filter(|earlier| !earlier.is_kept && inner.account.known().is_none())?;
+    parsed(earlier.project.connection.as_ref()?).ok().map(|target| target.info().clone())
+}
+
 /// `POST /create/target`: use this database.
-pub async fn enter(State(app): State<App>, headers: HeaderMap, Form(entered): Form<Entered>) -> Response {
-    let typed = entered.target.expose_secret();
-    let target = match typed.trim().is_empty() {
-        true => Err("Paste the connection string of the database that the data is to be moved to.".to_owned()),
-        false => parsed(typed),
+pub async fn enter(State(app): State<App>, headers: HeaderMap, Form(typed): Form<Typed>) -> Response {
+    let known = change(&app, |inner| {
+        inner.way = Way::Existing;
+        shown(inner)
+    });
+    let info = match typed.is_empty() {
+        true => Err(Wrong::empty()),
+        false => typed.conninfo(known.as_ref()).map_err(|error| Wrong::of_text(&error)),
     };
-    change(&app, |inner| inner.way = Way::Existing);
-    match target {
-        Ok(target) => take(&app, target),
-        Err(words) => {
-            change(&app, |inner| inner.errors.insert("target", words));
+    match info {
+        Ok(info) => {
+            // Whoever names a target wants no other.
+            app.set_ends(|ends| ends.target = None);
+            take(&app, Target::new(info));
         }
+        Err(wrong) => change(&app, |inner| inner.pair.wrong = Some(wrong)),
     }
     after(&headers, Step::Create)
 }
@@ -128,16 +134,21 @@ async fn target_of(app: &App, project: &SavedProject) -> Result<Target, Report> 
     usable(&uri)
 }
 
-/// Looks at a target that the command line or the environment gave, and again when there is another source.
+/// Looks at a target that nobody has looked at: the command line gave it, or there is another source now.
 pub(super) fn look_at_given(app: &App) {
     let ends = app.ends();
+    let Some(target) = ends.target else { return };
     let source = ends.source.map(|source| source.info().label());
-    let is_due = match &app.create.lock().pair.looking {
-        Asked::NotYet => true,
-        Asked::Known(looked) => looked.source != source,
-        Asked::Asking | Asked::Failed(_) => false,
+    let is_due = {
+        let pair = &app.create.lock().pair;
+        match &pair.looking {
+            Asked::Asking => false,
+            Asked::NotYet => true,
+            Asked::Known(looked) => pair.label != target.info().label() || looked.source != source,
+            Asked::Failed(_) => pair.label != target.info().label(),
+        }
     };
-    if let Some(target) = ends.target.filter(|_| is_due) {
+    if is_due {
         take(app, target);
     }
 }
@@ -146,11 +157,11 @@ pub(super) fn look_at_given(app: &App) {
 pub(super) fn take(app: &App, target: Target) {
     let label = target.info().label();
     let begun = change(app, |inner| {
-        inner.errors.remove("target");
+        inner.pair.wrong = None;
         if inner.pair.looking.is_asking() {
             return false;
         }
-        inner.pair = Pair { label, looking: Asked::Asking, ..inner.pair };
+        (inner.pair.label, inner.pair.looking) = (label.clone(), Asked::Asking);
         true
     });
     if !begun {
@@ -161,11 +172,14 @@ pub(super) fn take(app: &App, target: Target) {
         let source = looking.ends().source;
         let looked = looking.stop().clone().run_until_cancelled(look(&looking, source.as_ref(), &target)).await;
         let Some(looked) = looked else { return };
-        match &looked {
-            Ok(_) => looking.set_ends(|ends| ends.target = Some(target)),
-            Err(report) if report.code == SAME_DATABASE_CODE => looking.set_ends(|ends| ends.target = None),
-            Err(_) => (),
-        }
+        looking.set_ends(|ends| {
+            let is_ours = ends.target.as_ref().is_none_or(|target| target.info().label() == label);
+            match &looked {
+                Ok(_) if is_ours => ends.target = Some(target),
+                Err(report) if is_ours && report.code == SAME_DATABASE_CODE => ends.target = None,
+                _ => (),
+            }
+        });
         change(&looking, |inner| {
             inner.pair.accepted += u64::from(looked.is_ok());
             inner.pair.looking = Asked::of(looked);

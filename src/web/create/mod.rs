@@ -23,7 +23,7 @@ use self::project::Stage;
 use super::app::{App, lock};
 use super::guard::Visitor;
 use super::page::{Part, Standing, StepState, Wanted};
-use crate::engine::checkup::Estimate;
+use crate::engine::checkup::{Checkup, Estimate};
 use crate::engine::finding::Severity;
 use crate::engine::report::Report;
 use crate::migration::provision::projects::{SavedProject, kept_connection, latest_for};
@@ -193,6 +193,12 @@ async fn again(axum::extract::State(app): axum::extract::State<App>, headers: ax
     change(&app, |inner| inner.source = OfSource::default());
     ask_source(&app);
     super::page::after(&headers, super::page::Step::Create)
+}
+
+/// Looks at the report of the two databases together, if there is one.
+pub fn with_checkup<T>(app: &App, look: impl FnOnce(&Checkup) -> T) -> Option<T> {
+    let inner = app.create.lock();
+    inner.pair.looking.known().and_then(|looked| looked.checkup.as_ref()).map(look)
 }
 
 /// Asks the source once, or once more when it is another.

@@ -265,7 +265,11 @@ fn finish(app: &App, made: Result<Provisioned, Report>) {
         inner.stage = Stage::Ready(Box::new(Ready { made, notices }));
     });
     match target {
-        Ok(target) => existing::take(app, target),
+        Ok(target) => {
+            // It is the target, even if it cannot be reached at the first attempt.
+            app.set_ends(|ends| ends.target = Some(target.clone()));
+            existing::take(app, target);
+        }
         Err(report) => change(app, |inner| inner.stage = Stage::Failed(Box::new(report))),
     }
 }
