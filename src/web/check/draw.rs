@@ -201,11 +201,11 @@ fn families(outcomes: &[Outcome]) -> Vec<Family<'_>> {
             Status::Passed => family.passed.push(outcome),
             Status::NotApplicable => family.not_applicable.push(outcome),
             Status::Found | Status::NotEvaluated => {
-                family.findings.extend(outcome.findings.iter().enumerate().map(|(n, finding)| Shown {
-                    finding,
-                    mark: mark(outcome, finding),
-                    key: format!("{}-{}-{n}", finding.code, finding.subject),
-                }))
+                for finding in &outcome.findings {
+                    // Several checks may share a code.
+                    let n = family.findings.iter().filter(|shown| shown.finding.code == finding.code).count();
+                    family.findings.push(Shown { finding, mark: mark(outcome, finding), key: format!("{}-{n}", finding.code) });
+                }
             }
         }
     }
