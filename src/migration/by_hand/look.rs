@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Row};
 
+use super::told;
 use crate::engine::report::Report;
 use crate::migration::commands::Names;
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::{Error, Side};
-use crate::migration::run::not_begun;
 use crate::pg::error::PgError;
 use crate::pg::names::QualifiedName;
 use crate::pg::sql;
@@ -288,13 +288,6 @@ async fn in_time<T>(
         *session = None;
     }
     looked.map_err(told)
-}
-
-/// Nothing was begun that the same command could go on with.
-fn told(error: Error) -> Report {
-    let is_connecting = matches!(&error, Error::Pg { error: PgError::Connect(_), .. });
-    let report = not_begun(error);
-    if is_connecting { report } else { report.with_fix("See that the server is up and answers, then look again.") }
 }
 
 async fn connected(

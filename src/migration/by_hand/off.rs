@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use super::look::{self, Look, Looker, Seen, Slot, Subscription};
+use super::told_on_the_way;
 use crate::engine::report::{Exit, Report};
 use crate::migration::commands::Names;
 use crate::migration::ends::{Source, Target};
@@ -314,13 +315,13 @@ impl Off<'_> {
             literal(&self.names.subscription),
             literal(&Ident::new(&self.names.publication).to_string())
         );
-        let client = self.source.sql().await.map_err(|error| error.report())?;
+        let client = self.source.sql().await.map_err(|error| told_on_the_way(&error))?;
         let doing = "asking the slot for changes that are not confirmed";
         let ask = async {
             client.batch_execute(SETTINGS).await?;
             client.query_typed(&sql, &[]).await?.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))
         };
-        let pending = limited(Side::Source, doing, ask).await.map_err(|error| error.report());
+        let pending = limited(Side::Source, doing, ask).await.map_err(|error| told_on_the_way(&error));
         if matches!(pending, Ok(0)) {
             return Ok(());
         }
@@ -333,8 +334,8 @@ impl Off<'_> {
 
     async fn enable(&self) -> Result<(), Report> {
         let sql = format!("alter subscription {} enable", Ident::new(&self.names.subscription));
-        let client = self.target.sql().await.map_err(|error| error.report())?;
-        execute(&client, Side::Target, "enabling the subscription again", &sql).await.map_err(|error| error.report())
+        let client = self.target.sql().await.map_err(|error| told_on_the_way(&error))?;
+        execute(&client, Side::Target, "enabling the subscription again", &sql).await.map_err(|error| told_on_the_way(&error))
     }
 
     /// Waits until the source has noticed that nobody uses the slot any more.
@@ -363,8 +364,8 @@ impl Off<'_> {
             Side::Source => self.source.sql().await,
             Side::Target => self.target.sql().await,
         };
-        let client = client.map_err(|error| error.report())?;
-        execute(&client, statement.side, "turning replication off", &statement.sql).await.map_err(|error| error.report())
+        let client = client.map_err(|error| told_on_the_way(&error))?;
+        execute(&client, statement.side, "turning replication off", &statement.sql).await.map_err(|error| told_on_the_way(&error))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{told, told_on_the_way};
 use crate::engine::report::Report;
 use crate::migration::ends::{Source, Target, in_time};
 use crate::migration::error::{Error, Side};
@@ -84,7 +85,7 @@ struct Known {
 /// # Errors
 /// Any failure of either side.
 pub async fn compare(source: &Source, target: &Target) -> Result<Compared, Report> {
-    compared(source, target).await.map_err(|error| error.report())
+    compared(source, target).await.map_err(told)
 }
 
 /// Brings those of the target that are behind up to the source's, as they are now. Gives how many were set.
@@ -92,7 +93,7 @@ pub async fn compare(source: &Source, target: &Target) -> Result<Compared, Repor
 /// # Errors
 /// Any failure of either side.
 pub async fn bring(source: &Source, target: &Target) -> Result<u64, Report> {
-    brought(source, target).await.map_err(|error| error.report())
+    brought(source, target).await.map_err(|error| told_on_the_way(&error))
 }
 
 async fn brought(source: &Source, target: &Target) -> Result<u64, Error> {

@@ -172,6 +172,8 @@ struct Compared<'a> {
 /// What came of it.
 struct Outcome {
     class: &'static str,
+    /// Whether something differs.
+    differs: bool,
     headline: String,
     figures: Vec<(&'static str, String)>,
     /// Title, rows, how many more there are, and whether it is open.
@@ -233,10 +235,12 @@ fn result(view: &View) -> Result<Outcome, Report> {
             list("Not compared", &inventory.not_compared),
         ]
     });
-    let failed =
-        view.ended.as_ref().and_then(|ended| ended.report.as_ref()).map(page::report_html).transpose()?.unwrap_or_default();
+    // What differs is named below; its report is for the terminal.
+    let ended = view.ended.as_ref().filter(|ended| ended.exit != Exit::Mismatch);
+    let failed = ended.and_then(|ended| ended.report.as_ref()).map(page::report_html).transpose()?.unwrap_or_default();
     Ok(Outcome {
         class,
+        differs: view.ended.as_ref().is_some_and(|ended| ended.exit == Exit::Mismatch),
         headline,
         figures: figures(view, counts),
         tables: vec![tables("Tables that are not equal", &unequal, true), tables("Tables that are equal", &equal, false)],
