@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SCALE ?= 0.2
 export SCALE
 
-.PHONY: help test lint fmt docs demo bench picture postgres neon-api ui-tools prerequisites clean-cache
+.PHONY: help test lint fmt docs demo bench picture screens postgres neon-api ui-tools prerequisites clean-cache
 
 help:            ## What there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -43,6 +43,10 @@ bench: prerequisites postgres  ## Our speed beside pg_dump, pg_restore and pgcop
 picture: prerequisites postgres  ## Draws the README's pictures of the terminal from a real run of the demo
 	cargo build --release
 	scripts/picture target/release/neon-migrate
+
+screens: prerequisites postgres ui-tools  ## Takes the pictures of the page for the README and the guide from a real migration
+	cargo build --release
+	scripts/screens target/release/neon-migrate
 
 postgres: prerequisites  ## Fetches the Postgres servers and client tools into .cache/pg
 	@scripts/fetch-postgres
