@@ -93,7 +93,10 @@ impl When {
                 "Both databases have not been checked together yet. Step 2 does that; afterwards it is said here whether it is possible.",
             ),
             Some(Open::Yes) => ("done", "It is possible between these two databases."),
-            Some(Open::No) => ("attention", "Something stands in the way of it between these two databases."),
+            Some(Open::No) => (
+                "attention",
+                "Something stands in the way of it between these two databases; the commands below say what to do about it, or go without it.",
+            ),
             Some(Open::Unknown) => ("note", "Whether it is possible between these two databases could not be told."),
             None => (
                 "note",
