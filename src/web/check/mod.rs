@@ -158,6 +158,13 @@ pub fn parts(app: &App, visitor: &Visitor, _wanted: &Wanted) -> Result<Vec<Part>
     draw::parts(app, visitor)
 }
 
+/// Looks at the last report on the source of now, if there is one.
+pub fn with_checkup<T>(app: &App, look: impl FnOnce(&Checkup) -> T) -> Option<T> {
+    let label = app.ends().source?.info().label();
+    let inner = lock(&app.check.0);
+    inner.checkup.as_ref().filter(|checkup| checkup.source.label == label).map(look)
+}
+
 /// The source that is known: the one that was tried last, or that the process was started with.
 fn known(app: &App) -> Option<Source> {
     let tried = app.check.lock().tried.clone();

@@ -12,9 +12,9 @@ use crate::migration::commands;
 use crate::show::numbers::{bytes, duration_band};
 use crate::web::app::App;
 use crate::web::commands::{Stands, Tabs, Written, connections, shell_of, stands, written};
-use crate::web::create;
 use crate::web::guard::Visitor;
 use crate::web::page::{self, Part, Step, Wanted};
+use crate::web::{check, create};
 
 /// The parts, in their order.
 ///
@@ -61,6 +61,8 @@ struct When {
     way: Option<Way>,
     headline: Option<Headline>,
     copy: Option<String>,
+    /// Whether both databases were checked together, and not the source alone.
+    is_of_pair: bool,
     is_copied: bool,
     is_begun: bool,
 }
@@ -72,16 +74,29 @@ impl When {
             let headline = checkup.headlines.iter().find(|headline| headline.id == "logical_replication").cloned();
             (way, headline, checkup.estimate.as_ref().map(|estimate| duration_band(estimate.copy_s)))
         };
-        let (way, headline, copy) = create::with_checkup(app, of_checkup).unwrap_or_default();
+        let pair = create::with_checkup(app, of_checkup);
+        let is_of_pair = pair.is_some();
+        let (way, headline, copy) = pair.or_else(|| check::with_checkup(app, of_checkup)).unwrap_or_default();
         let is_copied = app.live.read(|shown| shown.view.phase(Phase::Copy).is_some());
-        When { way, headline, copy, is_copied, is_begun }
+        When { way, headline, copy, is_of_pair, is_copied, is_begun }
     }
 
     /// The class of the card, and the sentence at its head.
     fn verdict(&self) -> (&'static str, &'static str) {
         match self.way.as_ref().map(|way| way.open) {
+            Some(Open::Yes) if !self.is_of_pair => {
+                ("done", "Nothing on the source stands in its way; both databases have not been checked together yet.")
+            }
+            Some(Open::No) if !self.is_of_pair => ("attention", "Something stands in its way on the source."),
+            Some(Open::Unknown) if !self.is_of_pair => (
+                "note",
+                "Both databases have not been checked together yet. Step 2 does that; afterwards it is said here whether it is possible.",
+            ),
             Some(Open::Yes) => ("done", "It is possible between these two databases."),
-            Some(Open::No) => ("attention", "Something stands in the way of it between these two databases."),
+            Some(Open::No) => (
+                "attention",
+                "Something stands in the way of it between these two databases; the commands below say what to do about it, or go without it.",
+            ),
             Some(Open::Unknown) => ("note", "Whether it is possible between these two databases could not be told."),
             None => (
                 "note",
