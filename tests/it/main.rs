@@ -41,6 +41,7 @@ mod ui_copy;
 mod ui_create;
 mod ui_eyes;
 mod ui_guard;
+mod ui_journey;
 mod ui_replay;
 mod ui_replicate;
 mod ui_stories;
