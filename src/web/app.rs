@@ -1,6 +1,6 @@
 //! What the process behind the page knows, shared by everything that serves it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use secrecy::SecretString;
@@ -12,6 +12,7 @@ use super::guard::Guard;
 use super::live::Live;
 use super::replay::Replay;
 use super::{check, commands, copy, create, finish, replicate};
+use crate::engine::event::Event;
 use crate::migration::ends::{Source, Target};
 
 /// The stack of a thread for a migration: as large as that of the thread that the command line runs one on.
@@ -32,8 +33,19 @@ pub struct Options {
     pub target: Option<Target>,
     /// The key of Neon's API, if the environment has it.
     pub api_key: Option<SecretString>,
+    /// Where runs are logged; nowhere if there is none.
+    pub log: Option<Log>,
     /// The recording that is played, instead of a migration.
     pub replay: Option<Replay>,
+}
+
+/// Where a run of this process is logged.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// Opens the log in a migration's directory.
+    pub open: fn(&Path),
+    /// Logs an event.
+    pub event: fn(&Event),
 }
 
 /// The databases and the key. They are kept in memory only.

@@ -262,6 +262,9 @@ pub async fn follow_run(app: &App, cx: &Cx) -> Result<(), Report> {
                 if next.is_empty() {
                     break;
                 }
+                if let Some(log) = &app.options.log {
+                    next.iter().for_each(log.event);
+                }
                 app.live.write(|shown| next.iter().for_each(|event| shown.apply(event)));
             }
             Ok(()) = progress.changed() => {

@@ -25,5 +25,5 @@ mod server;
 mod sse;
 mod tls;
 
-pub use self::app::Options;
+pub use self::app::{Log, Options};
 pub use self::server::{Serving, serve};

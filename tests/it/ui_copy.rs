@@ -76,6 +76,9 @@ async fn a_plan_writes_nothing_and_the_copy_after_it_ends_with_a_certificate() {
     let again = pair.page_of(&[]).await;
     let past = again.until("/copy", "all rows are equal").await;
     assert!(past.contains("What was copied"), "{past}");
+    let migrations = neon_migrate::engine::state::migrations(std::path::Path::new(pair.state()));
+    let log = std::fs::read_to_string(migrations[0].join("run.log")).unwrap();
+    assert!(log.contains("a run began") && !log.contains(SECRET), "{log}");
     page.assert_never_said(SECRET);
     again.assert_never_said(SECRET);
 }

@@ -12,14 +12,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::args::{ConnectionString, Machine, SOURCE_VARIABLE, TARGET_VARIABLE, Talk};
 use super::create_project::args::KEY_VARIABLE;
 use super::ends::parse;
-use super::exit;
+use super::{exit, log};
 use crate::engine::report::{Exit, Report};
 use crate::engine::state;
 use crate::migration::ends::{Source, Target};
 use crate::migration::error::Side;
 use crate::neon::client::DEFAULT_URL;
 use crate::web::replay::{Replay, Speed};
-use crate::web::{self, Options, Serving};
+use crate::web::{self, Log, Options, Serving};
 
 /// The port of the page unless another is named.
 const PORT: u16 = 7432;
@@ -106,6 +106,7 @@ fn options(args: &UiArgs) -> Result<Options, Report> {
         source: side(&args.source, Side::Source)?.map(Source::new),
         target: side(&args.target, Side::Target)?.map(Target::new),
         api_key: secret(KEY_VARIABLE),
+        log: Some(Log { open: log::open, event: log::event }),
         replay: None,
     })
 }

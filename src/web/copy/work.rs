@@ -168,9 +168,29 @@ fn begin(app: &App, options: Options) {
 
 /// Does what belongs to the process; where it cannot be done, that is shown.
 fn apart<F: Future<Output = ()>>(app: &App, work: impl FnOnce(App) -> F + Send + 'static) {
-    let here = app.clone();
-    if let Err(error) = app.spawn_apart(move || work(here)) {
+    let (here, fault) = (app.clone(), Fault(app.clone()));
+    let guarded = move || async move {
+        let _told = fault;
+        work(here).await;
+    };
+    if let Err(error) = app.spawn_apart(guarded) {
         refuse(app, Report::new("internal", Exit::Bug, "The copy could not be begun.").with_cause(format!("{error}.")));
+    }
+}
+
+/// Says so when the work ends by a fault of this program: the page would show it as running for ever.
+struct Fault(App);
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let report =
+                Report::new("internal", Exit::Bug, "The copy was ended by a fault of this program; what it has finished is kept.");
+            refuse(
+                &self.0,
+                report.with_fix("Resume it: it goes on from there. If it happens again, send us the recording that step 5 makes."),
+            );
+        }
     }
 }
 
@@ -180,6 +200,9 @@ async fn run(app: &App, prepared: &Prepared) {
         Ok(cx) => cx,
         Err(report) => return refuse(app, report),
     };
+    if let Some(log) = &app.options.log {
+        (log.open)(cx.dir());
+    }
     lock(&app.copy.0).job = Job::Running(cx.clone());
     let ended = tokio_util::sync::CancellationToken::new();
     let work = async {
