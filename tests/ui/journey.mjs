@@ -61,11 +61,14 @@ async function copy(me) {
     await page.locator('#tables-list .state-icon.running').first().waitFor();
     await page.locator('#tables-list').getByText('<b>bold</b>').waitFor();
     await me.look('journey-moving');
+    // What is under way comes to its end before a pause begins.
     await pause.click();
+    await page.getByText('Pausing: what is under way comes to a safe point').waitFor();
+    await me.look('journey-pausing');
+    await cue('fast');
     const resume = page.getByRole('button', { name: 'Resume' });
     await resume.waitFor();
     await me.look('journey-paused');
-    await cue('fast');
     await resume.click();
     await page.getByRole('heading', { name: 'all rows are equal' }).waitFor({ timeout: 60_000 });
     check((await page.locator('.certificate').textContent()).includes('in 2 runs'), 'the certificate tells of the pause');

@@ -31,9 +31,8 @@ await story(async ({ visitor }) => {
     }
     const longest = await measured();
     const took = Date.now() - began;
-    check(rounds >= 2 && took > 5_000, `it was used while it was played: ${rounds} rounds in ${took} ms`);
-    console.log(`the longest task took ${longest.toFixed(1)} ms in ${rounds} rounds`);
-    check(longest < LONGEST_MS, `no task takes longer than ${LONGEST_MS} ms: ${longest} ms`);
+    check(longest < LONGEST_MS, `no task takes longer than ${LONGEST_MS} ms: ${longest} ms in ${rounds} rounds`);
+    check(rounds >= 1 && took > 5_000, `it was used while it was played: ${rounds} rounds in ${took} ms`);
     await page.locator('th[data-sort="name"] a').click();
     await until('the last rows are there', async () => (await list.locator('tbody tr').count()) > 5);
     await me.look('smooth-end');

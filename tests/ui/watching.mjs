@@ -32,7 +32,9 @@ await story(async ({ visitor, watch }) => {
     const answer = await other.page.evaluate(async () => {
         const csrf = document.querySelector('meta[name="csrf"]')?.content ?? '';
         const body = new URLSearchParams({ csrf, wish: 'continue', step: 'copy' });
-        return (await fetch('/replay', { method: 'POST', body, headers: { 'x-requested-with': 'app', 'x-csrf': csrf } })).status;
+        const told = await fetch('/replay', { method: 'POST', body, headers: { 'x-requested-with': 'app', 'x-csrf': csrf } });
+        await told.text();
+        return told.status;
     });
     check(answer === 403, `the watcher was answered ${answer}`);
     await watch.expectProblem(/403/);
