@@ -217,13 +217,16 @@ fn running(view: &View) -> String {
 
 fn result(view: &View) -> Result<Outcome, Report> {
     let counts = view.verdict_counts();
-    let (mut unequal, mut equal) = (Vec::new(), Vec::new());
+    let (mut different, mut unknown, mut equal) = (Vec::new(), Vec::new(), Vec::new());
     for verdict in view.verdicts() {
-        if verdict.verdict == Verdict::Match { equal.push(verdict) } else { unequal.push(verdict) }
+        match verdict.verdict {
+            Verdict::Match => equal.push(verdict),
+            Verdict::Mismatch => different.push(verdict),
+            Verdict::Hot | Verdict::NotEvaluated => unknown.push(verdict),
+        }
     }
     let by_name = |verdicts: &mut Vec<&TableVerdict>| verdicts.sort_by(|a, b| a.name.cmp(&b.name));
-    by_name(&mut unequal);
-    by_name(&mut equal);
+    [&mut different, &mut unknown, &mut equal].into_iter().for_each(by_name);
     let (class, headline) = headline(view);
     let list = |title, list: &[String]| -> (&'static str, Vec<String>, usize) {
         (title, list.iter().take(LIST_MAX).cloned().collect(), list.len().saturating_sub(LIST_MAX))
@@ -243,7 +246,11 @@ fn result(view: &View) -> Result<Outcome, Report> {
         differs: view.ended.as_ref().is_some_and(|ended| ended.exit == Exit::Mismatch),
         headline,
         figures: figures(view, counts),
-        tables: vec![tables("Tables that are not equal", &unequal, true), tables("Tables that are equal", &equal, false)],
+        tables: vec![
+            tables("Tables that differ", &different, true),
+            tables("Tables that could not be compared", &unknown, true),
+            tables("Tables that are equal", &equal, false),
+        ],
         lists: lists.into_iter().filter(|(_, list, _)| !list.is_empty()).collect(),
         failed,
     })
