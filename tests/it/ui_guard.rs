@@ -146,3 +146,19 @@ async fn others_come_in_by_tls_and_with_the_password() {
     assert_eq!(client.get(format!("{origin}/check")).header(COOKIE, cookie).send().await.unwrap().status(), 200);
     assert!(!process.stdout().contains("planted-password") && !process.stderr().contains("planted-password"));
 }
+
+#[tokio::test]
+async fn the_first_view_of_a_step_is_small() {
+    let state = tempfile::tempdir().unwrap();
+    let page = page(&state).await;
+    for step in ["check", "create", "copy", "replicate", "finish"] {
+        let html = page.get(&format!("/{step}")).await.expect(200).body;
+        let loaded: Vec<&str> = html.split(['"', '\'']).filter(|word| word.starts_with("/static/")).collect();
+        assert!(loaded.iter().any(|path| path.ends_with("app.css")), "{html}");
+        let mut bytes = html.len();
+        for path in loaded {
+            bytes += page.get(path).await.expect(200).body.len();
+        }
+        assert!(bytes < 100_000, "step {step} loads {bytes} bytes");
+    }
+}
