@@ -146,8 +146,13 @@ async fn a_copy_is_paused_and_goes_on_where_it_was() {
     let other = pair.page_of(&[]).await;
     other.until("/copy", "enter the source in <a href=\"/check\">step 1</a>").await;
     page.post("/copy/resume", &[]).await.expect(303);
+    page.until("/copy", ">Pause</button>").await;
+    page.post("/copy/pause", &[("at_once", "true")]).await.expect(303);
+    let stopped = page.until("/copy", ">Resume</button>").await;
+    assert!(stopped.contains("Stopping at once: connections are dropped."), "{stopped}");
+    page.post("/copy/resume", &[]).await.expect(303);
     let end = page.until("/copy", "all rows are equal").await;
-    assert!(end.contains("in 2 runs"), "{end}");
+    assert!(end.contains("in 3 runs"), "{end}");
     assert_eq!(pair.on_target("select count(*), count(distinct id) from big").await, "400000|400000");
 }
 

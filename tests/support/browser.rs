@@ -11,7 +11,7 @@ use super::child::{Run, Running};
 use super::poll;
 
 /// How long one story may take.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(280);
 /// How long it may take until the page is served.
 const START_LIMIT: Duration = Duration::from_secs(30);
 

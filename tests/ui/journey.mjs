@@ -65,9 +65,13 @@ async function copy(me) {
     await pause.click();
     await page.getByText('Pausing: what is under way comes to a safe point').waitFor();
     await me.look('journey-pausing');
-    await cue('fast');
+    // Who does not want to wait for that stops at once, unless it came to its end meanwhile.
     const resume = page.getByRole('button', { name: 'Resume' });
+    const atOnce = page.getByRole('button', { name: 'Stop at once' });
+    await resume.or(atOnce).first().waitFor();
+    await atOnce.click({ timeout: 5_000 }).catch(() => resume.waitFor());
     await resume.waitFor();
+    await cue('fast');
     await me.look('journey-paused');
     await resume.click();
     await page.getByRole('heading', { name: 'all rows are equal' }).waitFor({ timeout: 60_000 });

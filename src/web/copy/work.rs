@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Pair;
 use super::form::Typed;
+use crate::engine::event::EventKind;
 use crate::engine::report::{Exit, Report};
 use crate::engine::step::Cx;
 use crate::migration::run::copy::{self, Options, Prepared};
@@ -75,10 +76,26 @@ pub async fn resume(State(app): State<App>, headers: HeaderMap) -> Response {
     page::after(&headers, Step::Copy)
 }
 
-/// `POST /copy/pause`.
-pub async fn pause(State(app): State<App>, headers: HeaderMap) -> Response {
-    if let Job::Running(cx) = &lock(&app.copy.0).job {
+/// How a copy is to stop.
+#[derive(Debug, Deserialize)]
+pub struct Pause {
+    #[serde(default)]
+    at_once: bool,
+}
+
+/// What the log says of a copy that does not come to a safe point first.
+const AT_ONCE: &str = "Stopping at once: connections are dropped. What is finished is kept.";
+
+/// `POST /copy/pause`: at the next safe point, or at once, as a second Ctrl-C does.
+pub async fn pause(State(app): State<App>, headers: HeaderMap, Form(pause): Form<Pause>) -> Response {
+    let running = if let Job::Running(cx) = &lock(&app.copy.0).job { Some(cx.clone()) } else { None };
+    if let Some(cx) = running {
         cx.stop().cancel();
+        if pause.at_once {
+            // A journal that fails ends the run by itself.
+            let _ = cx.emit(EventKind::Notice { message: AT_ONCE.to_owned(), warning: true }).await;
+            cx.cancel().cancel();
+        }
     }
     app.touch();
     page::after(&headers, Step::Copy)
