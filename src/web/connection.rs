@@ -90,8 +90,8 @@ impl Wrong {
         Wrong { message: report.message, causes: report.causes, fix: report.fix }
     }
 
-    fn fix(&self) -> (&str, &str) {
-        self.fix.as_deref().map_or(("", ""), page::fix_parts)
+    fn fix(&self) -> (String, String) {
+        self.fix.as_deref().map(page::fix_parts).unwrap_or_default()
     }
 }
 
@@ -211,8 +211,8 @@ impl Field {
     }
 
     /// What to do about what is wrong: words, and what is to be pasted.
-    pub fn fix(&self) -> (&str, &str) {
-        self.wrong.as_ref().map_or(("", ""), Wrong::fix)
+    pub fn fix(&self) -> (String, String) {
+        self.wrong.as_ref().map(Wrong::fix).unwrap_or_default()
     }
 }
 

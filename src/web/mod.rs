@@ -24,6 +24,7 @@ pub mod replicate;
 mod server;
 mod sse;
 mod tls;
+mod words;
 
 pub use self::app::{Log, Options};
 pub use self::server::{Serving, serve};

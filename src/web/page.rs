@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::app::App;
 use super::guard::{Role, Visitor};
+pub use super::words::fix_parts;
 use super::{assets, check, copy, create, finish, replay, replicate};
 use crate::engine::report::{Exit, Report};
 
@@ -296,14 +297,9 @@ pub fn report_html(report: &Report) -> Result<String, Report> {
     draw(&ReportCard { report })
 }
 
-/// The words of a fix, and what is to be pasted; both may be empty.
-pub fn fix_parts(fix: &str) -> (&str, &str) {
-    fix.split_once('\n').unwrap_or((fix, ""))
-}
-
 impl ReportCard<'_> {
-    fn fix(&self) -> (&str, &str) {
-        self.report.fix.as_deref().map_or(("", ""), fix_parts)
+    fn fix(&self) -> (String, String) {
+        self.report.fix.as_deref().map(fix_parts).unwrap_or_default()
     }
 }
 

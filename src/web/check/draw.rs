@@ -255,8 +255,8 @@ impl<'a> FoundView<'a> {
         }
     }
 
-    fn fix<'f>(&self, fix: &'f Option<String>) -> (&'f str, &'f str) {
-        fix.as_deref().map_or(("", ""), fix_parts)
+    fn fix(&self, fix: &Option<String>) -> (String, String) {
+        fix.as_deref().map(fix_parts).unwrap_or_default()
     }
 
     fn is_again(&self, code: &str) -> bool {

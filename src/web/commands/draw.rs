@@ -121,7 +121,7 @@ struct ByHand<'a> {
 }
 
 impl ByHand<'_> {
-    fn notes(&self) -> Vec<(&str, &str)> {
+    fn notes(&self) -> Vec<(String, String)> {
         match &self.stands {
             Stands::Ready(ready) => ready.plan().notes.iter().map(|note| page::fix_parts(note)).collect(),
             _ => Vec::new(),

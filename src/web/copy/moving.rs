@@ -115,7 +115,7 @@ impl Progress<'_> {
         class == "blocker"
     }
 
-    fn findings(&self) -> Vec<(&'static str, &'static str, &crate::engine::finding::Finding, (&str, &str))> {
+    fn findings(&self) -> Vec<(&'static str, &'static str, &crate::engine::finding::Finding, (String, String))> {
         let of = |severity: Severity| match severity {
             Severity::Blocker => Some(("blocker", "Stands in the way")),
             Severity::Warning => Some(("warning", "To know")),
@@ -133,8 +133,8 @@ impl Progress<'_> {
     }
 }
 
-fn fix(fix: Option<&str>) -> (&str, &str) {
-    fix.map_or(("", ""), fix_parts)
+fn fix(fix: Option<&str>) -> (String, String) {
+    fix.map(fix_parts).unwrap_or_default()
 }
 
 /// The bar, the phases and what is being built.

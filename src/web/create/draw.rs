@@ -100,8 +100,8 @@ impl TargetView<'_> {
         self.inner.pair.looking.known().is_some()
     }
 
-    fn fix<'f>(&self, finding: &'f Finding) -> (&'f str, &'f str) {
-        finding.fix.as_deref().map_or(("", ""), fix_parts)
+    fn fix(&self, finding: &Finding) -> (String, String) {
+        finding.fix.as_deref().map(fix_parts).unwrap_or_default()
     }
 }
 

@@ -100,11 +100,11 @@ impl Findings {
         }
     }
 
-    fn words<'f>(&self, fix: &'f str) -> &'f str {
+    fn words(&self, fix: &str) -> String {
         fix_parts(fix).0
     }
 
-    fn paste<'f>(&self, fix: &'f str) -> &'f str {
+    fn paste(&self, fix: &str) -> String {
         fix_parts(fix).1
     }
 }

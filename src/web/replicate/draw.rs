@@ -105,8 +105,8 @@ impl When {
         }
     }
 
-    fn fix(&self) -> (&str, &str) {
-        self.headline.as_ref().and_then(|headline| headline.fix.as_deref()).map_or(("", ""), page::fix_parts)
+    fn fix(&self) -> (String, String) {
+        self.headline.as_ref().and_then(|headline| headline.fix.as_deref()).map(page::fix_parts).unwrap_or_default()
     }
 }
 
@@ -263,7 +263,7 @@ impl Lines<'_> {
     }
 
     /// What is to be known: about replication, or before any way is gone.
-    fn notes(&self, about_replication: bool) -> Vec<(&str, &str)> {
+    fn notes(&self, about_replication: bool) -> Vec<(String, String)> {
         let notes = self.plan().map_or(&[][..], |plan| if about_replication { &plan.live_notes } else { &plan.notes });
         notes.iter().map(|note| page::fix_parts(note)).collect()
     }
