@@ -35,7 +35,7 @@ pub fn lines(view: &View, now: Timestamp, width: usize) -> Vec<Line> {
     let width = width.min(WIDTH_MAX);
     let mut lines = vec![head(view, now)];
     let running = |phase| view.phases_running().any(|view| view.phase == phase);
-    if running(Phase::Copy) && is_copying(view) {
+    if running(Phase::Copy) && phases::is_copying(view) {
         lines.extend(total(view, width));
         lines.extend(tables(view, width));
     }
@@ -73,31 +73,13 @@ pub fn compared_of(view: &View) -> String {
 /// The sentence of the moment: the phases under way, or the step.
 fn head(view: &View, now: Timestamp) -> Line {
     let spin = SPINNER[usize::try_from(now.as_millisecond() / 250).unwrap_or(0) % SPINNER.len()];
-    let title = |phase: Phase| match phase {
-        // Indexes are built while rows travel, and may take longer.
-        Phase::Copy if !is_copying(view) => "Building indexes",
-        Phase::Copy if !view.builds.running.is_empty() && view.phase(Phase::Index).is_none() => {
-            "Copying the data, building indexes"
-        }
-        phase => phase.title(),
-    };
-    let mut titles: Vec<&str> = view.phases_running().map(|view| title(view.phase)).collect();
-    let lowered: Vec<String> = titles.iter().skip(1).map(|title| title.to_lowercase()).collect();
-    titles.truncate(1);
-    titles.extend(lowered.iter().map(String::as_str));
-    let sentence = if titles.is_empty() { "Starting".to_owned() } else { titles.join(", ") };
-    let line = Line::default().add(Paint::Good, spin).text(" ").add(Paint::Bold, sentence);
+    let line = Line::default().add(Paint::Good, spin).text(" ").add(Paint::Bold, phases::sentence(view));
     let step = view.steps.iter().rev().find(|step| step.state == State::Running);
     let line = match step {
         Some(step) => line.add(Paint::Dim, format!(" · {}", step.title)),
         None => line,
     };
     line.add(Paint::Dim, format!(" · {}", duration(view.elapsed(now))))
-}
-
-/// Whether rows are still on their way, or are about to be.
-fn is_copying(view: &View) -> bool {
-    view.tables.is_empty() || view.tables_copied() < view.tables.len()
 }
 
 fn total(view: &View, width: usize) -> Vec<Line> {
