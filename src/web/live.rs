@@ -294,6 +294,14 @@ fn past(app: &App, dir: &Path) -> Result<History, Report> {
     Ok(history)
 }
 
+/// Whether the journal in `dir` tells of a copy.
+pub fn is_copy(dir: &Path) -> bool {
+    let mut is_copy = false;
+    let look = |event: Event| is_copy |= matches!(&event.kind, EventKind::RunStarted { command, .. } if command == "copy");
+    // One that cannot be read is shown as what it is by whoever opens it; here there is another.
+    History::open(dir).and_then(|mut history| history.read(look)).is_ok() && is_copy
+}
+
 /// Shows the migration in `dir`, which another process may be working on, until nobody does or this process begins one itself.
 ///
 /// # Errors

@@ -113,14 +113,15 @@ pub async fn serve(serving: Serving, options: Options, stop: CancellationToken, 
     Ok(Exit::Done)
 }
 
-/// Shows the recording, or the migration that was worked on last.
+/// Shows the recording, or the copy that was worked on last. A comparison has a journal of its own, and would hide it.
 fn begin(app: &App) {
     if app.replay.is_some() {
         let shown = app.clone();
         app.spawn(async move { replay::play(&shown).await });
         return;
     }
-    if let Some(dir) = state::migrations(&app.options.state_root).into_iter().next() {
+    let mut copies = state::migrations(&app.options.state_root).into_iter().filter(|dir| live::is_copy(dir));
+    if let Some(dir) = copies.next() {
         let shown = app.clone();
         app.spawn(async move {
             if let Err(report) = live::follow_journal(&shown, &dir).await {

@@ -116,9 +116,16 @@ pub async fn confirm(State(app): State<App>, headers: HeaderMap, Form(typed): Fo
     page::after(&headers, Step::Copy)
 }
 
-/// The copy that waits for this name; nothing for another name, which is said.
+/// The copy that waits for this name; nothing for another name, which is said, and nothing if other databases were named since it was looked at.
 fn confirmed(app: &App, name: &str) -> Option<Prepared> {
+    let named = pair(&app.ends());
     let mut inner = lock(&app.copy.0);
+    if matches!(inner.job, Job::Confirm(_)) && inner.last.as_ref().map(|(between, _)| between) != named.as_ref() {
+        drop(inner);
+        let why = "Other databases were named since both ends were looked at. Nothing was removed.";
+        refuse(app, Report::new("not-confirmed", Exit::Usage, why).with_fix("Press Copy again: it looks at those of now."));
+        return None;
+    }
     match std::mem::replace(&mut inner.job, Job::Looking) {
         Job::Confirm(mut waiting) => match waiting.prepared.confirm(name) {
             Ok(()) => return Some(waiting.prepared),

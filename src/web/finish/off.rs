@@ -122,6 +122,8 @@ pub struct Agreed {
 /// `POST /finish/off`: runs the statements that were shown.
 pub async fn run(State(app): State<App>, headers: HeaderMap, Form(agreed): Form<Agreed>) -> Response {
     let consent = Consent { confirmed: !agreed.stopped.is_empty(), although_behind: !agreed.lose.is_empty() };
+    // What was shown of other databases is no consent for these.
+    super::forget_others(&app);
     let ends = app.ends();
     let begun = change(&app, |inner| {
         // Nothing is run that was not shown.

@@ -35,12 +35,15 @@ impl Stands {
 
 /// `POST /finish/sequences/compare`.
 pub async fn compare(State(app): State<App>, headers: HeaderMap) -> Response {
+    super::forget_others(&app);
     work(&app, false);
     after(&headers, Step::Finish)
 }
 
 /// `POST /finish/sequences`: brings them up to date, after they were shown.
 pub async fn bring(State(app): State<App>, headers: HeaderMap) -> Response {
+    // What was shown of other databases is no reason to change these.
+    super::forget_others(&app);
     if matches!(app.finish.lock().sequences, Stands::Known(..)) {
         work(&app, true);
     }

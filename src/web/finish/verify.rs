@@ -63,6 +63,8 @@ impl Wish {
 
 /// `POST /finish/verify`.
 pub async fn begin(State(app): State<App>, headers: HeaderMap, Form(wish): Form<Wish>) -> Response {
+    // What comes of it is kept as that of these databases.
+    super::forget_others(&app);
     let ends = app.ends();
     if let (Some(source), Some(target)) = (ends.source, ends.target) {
         let begun = change(&app, |inner| {
